@@ -1,0 +1,1 @@
+"""The heartbeat: settings, wiring, ledger, round, Prefect flow, report and command line."""

@@ -1,0 +1,1 @@
+"""The campaign as a page, a table and a set of files."""

@@ -1,0 +1,1 @@
+"""Judgement: features, posterior, and which candidates deserve the money."""

@@ -1,0 +1,1 @@
+"""The hands: one folder a verb (generate, screen, recognise, relax, evaluate), independent of each other."""

@@ -1,0 +1,364 @@
+"""The nouns: frozen pydantic models with units in their names, exact JSON round trip, stable identity.
+
+What is not here: behaviour that needs pymatgen (`structure.py`) and the property table (`properties.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_SITES = 200
+"""Largest crystal that Lodestone accepts; a relaxation beyond it would starve a campaign."""
+
+Vector = tuple[float, float, float]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Frozen(BaseModel):
+    """Base of every noun: immutable, no unknown fields, finite numbers only."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def canonical_json(self) -> str:
+        """The same bytes for equal values: sorted keys, no white space."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def digest(self) -> str:
+        """sha256 of the canonical JSON, in hex."""
+        return sha256(self.canonical_json())
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise plain JSON data with sorted keys, no white space, and no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def sha256(text: str) -> str:
+    """sha256 of UTF-8 text, in hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# --- crystals -----------------------------------------------------------------------------------
+
+
+class Crystal(Frozen):
+    """A periodic structure, fully ordered. Lattice rows in Å; coordinates fractional."""
+
+    lattice: tuple[Vector, Vector, Vector]
+    species: tuple[str, ...] = Field(min_length=1, max_length=MAX_SITES)
+    frac_coords: tuple[Vector, ...]
+
+    @model_validator(mode="after")
+    def _same_length(self) -> Crystal:
+        if len(self.species) != len(self.frac_coords):
+            raise ValueError(f"{len(self.species)} species but {len(self.frac_coords)} positions")
+        return self
+
+    def __len__(self) -> int:
+        return len(self.species)
+
+
+class Provenance(Frozen):
+    """Where a candidate came from: enough to make it again."""
+
+    generator: str
+    parameters: dict[str, str | int | float | bool] = {}
+    parents: tuple[str, ...] = ()
+    seed: int = 0
+
+
+class Candidate(Frozen):
+    """A crystal and its origin. `id` is `structure.fingerprint(crystal)`: blind to rotation,
+    translation, permutation of sites and choice of cell."""
+
+    id: str
+    crystal: Crystal
+    formula: str
+    """Reduced formula in pymatgen's order, e.g. `NaCl`."""
+    provenance: Provenance
+
+
+class Failure(Frozen):
+    """An expected failure, as data."""
+
+    stage: Literal["generate", "screen", "relax", "recognise", "evaluate"]
+    reason: str
+
+
+class Verdict(Frozen):
+    """What a screen says: pass, or a reason (never both)."""
+
+    screen: str
+    passed: bool
+    reason: str = ""
+
+
+class Relaxation(Frozen):
+    """The end of one relaxation. Energies in eV/atom, forces in eV/Å, stress in GPa."""
+
+    candidate_id: str
+    crystal: Crystal
+    energy_per_atom: float
+    fmax: float
+    stress_max_gpa: float
+    steps: int
+    converged: bool
+    potential: str
+    """Name and version, e.g. `chgnet-0.3.0`."""
+    failure: Failure | None = None
+    wall_s: float = 0.0
+
+
+class Recognition(Frozen):
+    """What a crystal is. Symmetry by a symmetry finder at `symprec`; the rest by the network."""
+
+    candidate_id: str
+    space_group: int = Field(ge=1, le=230)
+    space_group_symbol: str
+    symprec: float
+    crystal_system: str
+    prototype: str
+    """AFLOW label of the matched prototype, or an empty string where none matches."""
+    prototype_confidence: Fraction = 0.0
+    network_crystal_system: str = ""
+    network_confidence: Fraction = 0.0
+    dimensionality: int = Field(ge=0, le=3)
+    embedding: tuple[float, ...] = ()
+    model: str = ""
+
+
+# --- measurements -------------------------------------------------------------------------------
+
+
+class Quantity(Frozen):
+    """A number with its unit and one standard deviation (None: not known)."""
+
+    value: float
+    unit: str
+    std: float | None = None
+
+
+class EvaluationRequest(Frozen):
+    """What an evaluator is asked to do. Its digest with method and code version is the evaluation key."""
+
+    candidate_id: str
+    crystal: Crystal
+    properties: tuple[str, ...]
+    purpose: Literal["candidate", "reference"] = "candidate"
+    replicate: int = 0
+
+
+class Observation(Frozen):
+    """Measured values of one crystal, or the failure that was paid for."""
+
+    key: str
+    candidate_id: str
+    evaluator: str
+    """Name and version, e.g. `gpaw-25.7.0`."""
+    method: str
+    """What it is, in words a reader can cite, e.g. `PBE, plane waves 400 eV (GPAW)`."""
+    fidelity: Literal["potential", "dft", "experiment"]
+    purpose: Literal["candidate", "reference"] = "candidate"
+    values: dict[str, Quantity] = {}
+    crystal: Crystal | None = None
+    """The structure at the evaluator's own minimum, where it relaxed one."""
+    cost_core_s: float = Field(default=0.0, ge=0.0)
+    wall_s: float = Field(default=0.0, ge=0.0)
+    failure: Failure | None = None
+    artefacts: dict[str, str] = {}
+
+
+class JobStatus(StrEnum):
+    """What an evaluator knows about a key."""
+
+    NEVER_SEEN = "never seen"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+    """Started, not finished, and certainly not running any more: may be started again."""
+    CANNOT_KNOW = "cannot know"
+
+
+# --- goals --------------------------------------------------------------------------------------
+
+
+class Objective(Frozen):
+    """What to improve. `target` is used with direction `target` only, in the catalogue's unit."""
+
+    property: str
+    direction: Literal["minimise", "maximise", "target"]
+    target: float | None = None
+    weight: float = Field(default=1.0, gt=0.0, le=100.0)
+
+    @model_validator(mode="after")
+    def _target_given(self) -> Objective:
+        if (self.direction == "target") != (self.target is not None):
+            raise ValueError("a target value belongs to direction 'target', and to no other")
+        return self
+
+
+class Constraint(Frozen):
+    """A closed interval on one property, in the catalogue's unit; None is open."""
+
+    property: str
+    lower: float | None = None
+    upper: float | None = None
+
+    @model_validator(mode="after")
+    def _sane(self) -> Constraint:
+        if self.lower is None and self.upper is None:
+            raise ValueError("a constraint needs a lower or an upper bound")
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise ValueError(f"lower bound {self.lower} is above upper bound {self.upper}")
+        return self
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies inside the closed interval."""
+        return (self.lower is None or value >= self.lower) and (self.upper is None or value <= self.upper)
+
+
+class ChemicalSpace(Frozen):
+    """Which compositions may be made. All element lists are sorted symbols."""
+
+    required: tuple[str, ...] = ()
+    """Each crystal holds all of these."""
+    allowed: tuple[str, ...]
+    """No crystal holds anything else; a superset of `required`."""
+    excluded: tuple[str, ...] = ()
+    """What the user ruled out (kept for the report; never in `allowed`)."""
+    formula: str | None = None
+    """Reduced formula, where the user fixed the composition."""
+    n_elements: tuple[int, int] = (1, 6)
+    max_atoms: int = Field(default=20, ge=1, le=MAX_SITES)
+    """Atoms in the primitive cell."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ChemicalSpace:
+        if not set(self.required) <= set(self.allowed):
+            raise ValueError(f"required {self.required} is not inside allowed {self.allowed}")
+        if set(self.allowed) & set(self.excluded):
+            raise ValueError(f"both allowed and excluded: {sorted(set(self.allowed) & set(self.excluded))}")
+        low, high = self.n_elements
+        if not 1 <= low <= high:
+            raise ValueError(f"number of elements from {low} to {high} is empty")
+        if max(low, len(self.required)) > min(high, len(self.allowed)):
+            raise ValueError(f"no composition has {low} to {high} elements of {self.allowed} with {self.required}")
+        return self
+
+    @property
+    def is_fixed_formula(self) -> bool:
+        """Whether only one composition is wanted."""
+        return self.formula is not None
+
+
+class Budget(Frozen):
+    """Hard caps. Every evaluation counts, those of elemental references and failed ones too."""
+
+    evaluations: int = Field(ge=1, le=1_000_000)
+    wall_hours: float = Field(gt=0.0, le=24 * 366)
+    rounds: int = Field(default=1000, ge=1, le=100_000)
+
+
+class StopRule(Frozen):
+    """When to end early: `hits` crystals that meet the goal, or no better one for `patience` rounds."""
+
+    hits: int | None = Field(default=None, ge=1)
+    patience: int = Field(default=4, ge=1)
+
+
+class GoalSpec(Frozen):
+    """The accepted goal; frozen, and named by its digest."""
+
+    text: str
+    objectives: tuple[Objective, ...] = Field(min_length=1)
+    constraints: tuple[Constraint, ...] = ()
+    space: ChemicalSpace
+    budget: Budget
+    stop: StopRule = StopRule()
+    evaluator: str = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """Every property the goal speaks of, objectives first, without repeats."""
+        names = [o.property for o in self.objectives] + [c.property for c in self.constraints]
+        return tuple(dict.fromkeys(names))
+
+
+class Understanding(Frozen):
+    """What the reader of a request made of it: the goal, and what the user should check."""
+
+    goal: GoalSpec
+    assumptions: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    """Words of the request that changed nothing."""
+    notes: tuple[str, ...] = ()
+
+
+# --- decisions ----------------------------------------------------------------------------------
+
+
+class RoundPlan(Frozen):
+    """What one round does, and why. Money and safety are not in here: the loop caps them."""
+
+    round: int = Field(ge=1)
+    shares: dict[str, Fraction]
+    """Generator name to its share of the proposals; sums to 1 (or is empty when stopping)."""
+    proposals: int = Field(ge=0, le=10_000)
+    """Crystals to relax this round."""
+    batch: int = Field(ge=0, le=1_000)
+    """Crystals to evaluate this round."""
+    exploration: Fraction
+    """0: only what looks best; 1: only what is least known."""
+    stop: bool = False
+    reason: str
+    decided_by: str = ""
+
+    @model_validator(mode="after")
+    def _shares_sum(self) -> RoundPlan:
+        if self.shares and abs(sum(self.shares.values()) - 1.0) > 1e-6:
+            raise ValueError(f"generator shares sum to {sum(self.shares.values()):.3f}, expected 1")
+        if not self.stop and (not self.shares or self.proposals < 1):
+            raise ValueError("a round that goes on needs at least one generator and one proposal")
+        return self
+
+
+class GeneratorYield(Frozen):
+    """How one generator has done so far."""
+
+    proposed: int = 0
+    screened_out: int = 0
+    relaxed: int = 0
+    duplicates: int = 0
+    evaluated: int = 0
+    near_hull: int = 0
+    """Relaxed crystals within 25 meV/atom of the hull, on the potential."""
+    mean_energy_above_hull: float | None = None
+
+
+class Brief(Frozen):
+    """What a planner is told at the start of a round; small, whatever the campaign's length."""
+
+    goal: GoalSpec
+    round: int
+    generators: dict[str, GeneratorYield]
+    evaluations_spent: int
+    evaluations_left: int
+    wall_s_left: float
+    rounds_left: int
+    best: dict[str, str | float] | None = None
+    """Formula, space group and goal properties of the best crystal so far."""
+    best_by_round: tuple[float | None, ...] = ()
+    """The objective of the best crystal after each finished round."""
+    hits: int = 0
+    calibration: float | None = None
+    """Share of measured values inside their 90 % intervals, None before there are enough."""
+    pool: int = 0
+    """Relaxed crystals not evaluated yet."""
+    failures: dict[str, int] = {}
+    recent_notes: tuple[str, ...] = ()

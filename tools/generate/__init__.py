@@ -1,0 +1,1 @@
+"""Hands that propose crystals: random symmetric, prototype decoration, ionic substitution."""

@@ -1,0 +1,1 @@
+"""Hands that say what a crystal is: space group, prototype, dimensionality, embedding."""

@@ -1,0 +1,1 @@
+"""Hands that relax crystals on a machine-learned potential, many at a time."""
