@@ -1,0 +1,267 @@
+"""One campaign from its first reservation to its last: sessions, rounds, stop rules. The only stateful class.
+
+What is not here: what a round does (`round.py`), and what a user types (`cli.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..tools.core.errors import GoalError, LedgerError
+from ..tools.core.types import GoalSpec, RoundPlan, Understanding
+from .clock import StageClock
+from .flow import PrefectShow
+from .judgement import calibration_of
+from .knowledge import Knowledge
+from .ledger import FILE_NAME, Ledger
+from .lock import CampaignLock
+from .round import Round, StageRunner, prepare_references
+from .settings import Settings
+from .view import View
+from .wiring import Parts
+
+PINNED = (
+    "lodestone", "torch", "torch-geometric", "chgnet", "sevenn", "gpaw", "botorch", "gpytorch", "pymatgen", "ase",
+    "pyxtal", "SMACT", "moyopy", "prefect", "langchain",
+)  # fmt: skip
+"""Packages whose versions go into the report."""
+
+MIN_FREE_BYTES = 50_000_000
+"""A campaign does not start, and no round starts, with less free disk than this."""
+
+
+class Campaign:
+    """A campaign directory with its lock held."""
+
+    def __init__(self, directory: Path, ledger: Ledger, lock: CampaignLock) -> None:
+        self.directory = directory
+        self.ledger = ledger
+        self._lock = lock
+        self.goal = GoalSpec.model_validate(ledger.meta("goal"))
+
+    @classmethod
+    def create(cls, directory: Path, understanding: Understanding, settings: Settings, parts: Parts) -> Campaign:
+        """Make the directory, lock it and write the accepted goal. Raises LedgerError, GoalError."""
+        goal = understanding.goal
+        elements = goal_elements(goal)
+        if goal.budget.evaluations < len(elements) + 1 and goal.space.is_fixed_formula:
+            raise GoalError(
+                f"{goal.budget.evaluations} evaluations are too few: the references of {', '.join(elements)} take "
+                f"{len(elements)}, and at least one crystal has to be evaluated.",
+                f"Allow at least {len(elements) + 1} evaluations.",
+            )
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(
+                f"Cannot create {directory}: {error.strerror}.", "Choose another --dir, or check permissions."
+            ) from error
+        if (directory / FILE_NAME).exists():
+            CampaignLock(directory).acquire()
+            raise LedgerError(
+                f"{directory} already holds a campaign.",
+                f"Go on with `lodestone resume {directory}`, or give another --dir.",
+            )
+        lock = CampaignLock(directory)
+        lock.acquire()
+        try:
+            check_disk(directory)
+            ledger = Ledger.create(
+                directory,
+                {
+                    "goal": goal.model_dump(mode="json"),
+                    "assumptions": list(understanding.assumptions),
+                    "unused": list(understanding.unused),
+                    "notes": list(understanding.notes),
+                    "settings": settings.model_dump(mode="json"),
+                    "evaluator": parts.evaluator.name,
+                    "evaluator_version": parts.evaluator.version,
+                    "method": parts.evaluator.method,
+                    "potential": parts.potential.name,
+                    "versions": versions(),
+                    "status": "running",
+                },
+            )
+        except BaseException:
+            lock.release()
+            raise
+        return cls(directory, ledger, lock)
+
+    @classmethod
+    def open(cls, directory: Path) -> Campaign:
+        """Lock an existing campaign for going on. Raises LedgerError."""
+        ledger = Ledger.open(directory)
+        lock = CampaignLock(directory)
+        lock.acquire()
+        try:
+            ledger.verify()
+        except BaseException:
+            lock.release()
+            raise
+        return cls(directory, ledger, lock)
+
+    def close(self) -> None:
+        """Give the directory back."""
+        self._lock.release()
+
+    # --- running -------------------------------------------------------------------------------
+
+    def run(self, parts: Parts, view: View) -> str:
+        """Run rounds until the goal, the budget or the planner ends the campaign; the reason, in words."""
+        clock = StageClock()
+        began = time.monotonic()
+        earlier = active_seconds(self.ledger)
+        self.ledger.set_meta("status", "running", "session started")
+        show = PrefectShow(self.directory, parts.settings.prefect, view.note)
+        show.start()
+        reason = ""
+        try:
+            prepare_references(self.ledger, parts, clock, view, goal_elements(self.goal))
+            while not reason:
+                check_disk(self.directory)
+                number, plan = self._next_round()
+                elapsed = earlier + time.monotonic() - began
+                if plan is None:
+                    reason = self._over(number, elapsed)
+                    if reason:
+                        break
+                    plan = self._plan(parts, number, elapsed, clock)
+                    if plan.stop:
+                        view.planned(plan)
+                        reason = plan.reason
+                        break
+                    self.ledger.add_plan(plan)
+                view.planned(plan)
+                self._run_round(show, number, plan, parts, clock, view)
+            self.ledger.set_meta("stop_reason", reason, "stopped")
+            self.ledger.set_meta("status", "finished", "finished")
+        finally:
+            show.stop()
+            # The ledger may be what failed: its own error is already on the way to the user.
+            with suppress(LedgerError):
+                self.ledger.note(
+                    "session ended", 0, {"wall_s": time.monotonic() - began, "seconds": clock.take()}
+                )
+        return reason
+
+    def _next_round(self) -> tuple[int, RoundPlan | None]:
+        plans = self.ledger.plans()
+        if plans and plans[-1][1] != "finished":
+            return plans[-1][0].round, plans[-1][0]
+        return (plans[-1][0].round + 1 if plans else 1), None
+
+    def _over(self, number: int, elapsed: float) -> str:
+        """The hard caps, which no planner can move; the empty string while there is room."""
+        budget = self.goal.budget
+        spent = self.ledger.spent()
+        if spent >= budget.evaluations:
+            return f"The budget of {budget.evaluations} evaluations is spent."
+        if elapsed >= budget.wall_hours * 3600:
+            return f"The time of {budget.wall_hours:g} h is over."
+        if number > budget.rounds:
+            return f"The {budget.rounds} rounds are done."
+        knowledge = Knowledge.read(self.ledger)
+        hits = len(knowledge.hits())
+        if self.goal.stop.hits is not None and hits >= self.goal.stop.hits:
+            return f"{hits} crystals that meet the goal were found, as asked."
+        if number > 1:
+            new = [row for row in knowledge.rows if row.round == number - 1]
+            waiting = [m for m in knowledge.pool if m.candidate.id not in knowledge.evaluated_ids]
+            if not new and not waiting:
+                return "No generator has a new crystal for this goal: everything it can give was looked at."
+        return ""
+
+    def _plan(self, parts: Parts, number: int, elapsed: float, clock: StageClock) -> RoundPlan:
+        knowledge = Knowledge.read(self.ledger)
+        left = self.goal.budget.wall_hours * 3600 - elapsed
+        brief = knowledge.brief(number, left, calibration_of(knowledge))
+        missing = [g for g in parts.generators if g not in brief.generators]
+        if missing:
+            from ..tools.core.types import GeneratorYield
+
+            brief = brief.model_copy(
+                update={"generators": {**brief.generators, **{g: GeneratorYield() for g in missing}}}
+            )
+        with clock.measure("plan"):
+            parts.watch(knowledge)
+            return parts.planner.plan(brief)
+
+    def _run_round(
+        self, show: PrefectShow, number: int, plan: RoundPlan, parts: Parts, clock: StageClock, view: View
+    ) -> None:
+        def body(runner: StageRunner[None]) -> None:
+            if {p.round: s for p, s in self.ledger.plans()}[number] != "finished":
+                Round(number, self.directory, self.ledger, parts, clock, view).run(plan, runner)
+
+        show.run_round(f"{self.directory.name} · round {number}", body, lambda: self._artifacts(number, plan))
+
+    def _artifacts(self, number: int, plan: RoundPlan) -> dict[str, str]:
+        knowledge = Knowledge.read(self.ledger)
+        lines = [
+            f"# Round {number}",
+            plan.reason,
+            "",
+            "| formula | space group | " + " | ".join(self.goal.properties) + " |",
+        ]
+        lines.append("|---|---|" + "---|" * len(self.goal.properties))
+        for m in knowledge.measured:
+            if m.row.round == number:
+                cells = [f"{m.values[p].value:.4g}" if p in m.values else "–" for p in self.goal.properties]
+                lines.append(
+                    f"| {m.member.candidate.formula} | {m.member.recognition.space_group_symbol} | {' | '.join(cells)} |"
+                )
+        return {f"round-{number}": "\n".join(lines)}
+
+
+def goal_elements(goal: GoalSpec) -> tuple[str, ...]:
+    """Elements that a crystal of this goal can hold, sorted."""
+    if goal.space.formula is not None:
+        from pymatgen.core import Composition
+
+        return tuple(sorted(str(e) for e in Composition(goal.space.formula).elements))
+    return tuple(sorted(goal.space.allowed))
+
+
+def active_seconds(ledger: Ledger) -> float:
+    """Wall seconds that the sessions of a campaign have used, from its events (killed sessions count too)."""
+    total = 0.0
+    started: float | None = None
+    last = 0.0
+    for event in ledger.events():
+        if event["kind"] == "session started":
+            if started is not None:
+                total += last - started
+            started = event["at"]
+        last = event["at"]
+        if event["kind"] == "session ended" and started is not None:
+            total += last - started
+            started = None
+    return total + (last - started if started is not None else 0.0)
+
+
+def check_disk(directory: Path) -> None:
+    """Raise LedgerError when there is too little room to go on safely, or the directory cannot be written."""
+    if not os.access(directory, os.W_OK):
+        raise LedgerError(f"Cannot write in {directory}.", "Choose another --dir, or check its permissions.")
+    stat = os.statvfs(directory)
+    free = stat.f_bavail * stat.f_frsize
+    if free < MIN_FREE_BYTES:
+        raise LedgerError(
+            f"Only {free / 1e6:.0f} MB are free in {directory}; a round needs {MIN_FREE_BYTES / 1e6:.0f} MB.",
+            "Free space, then `lodestone resume`; nothing recorded was lost.",
+        )
+
+
+def versions() -> dict[str, Any]:
+    """Versions of what the numbers rest on."""
+    found = {"python": platform.python_version()}
+    for name in PINNED:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

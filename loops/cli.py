@@ -1,0 +1,154 @@
+"""The command line: parses, dispatches, and turns every error into one clear line and an exit code.
+
+What is not here: what the commands do (`commands.py`, loaded only when one is run, so that `--help` is instant).
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..tools.core.errors import GoalError, LedgerError, LodestoneError
+
+EXIT_CODES = """\
+exit codes:
+  0    done                          5    a tool is missing or was misused
+  1    a defect: please report it    6    the evaluator is missing or broken
+  2    wrong usage                   7    the budget does not allow it
+  3    the goal cannot be understood 8    the campaign directory: missing, in use, full, damaged, other version
+  4    a setting is wrong            130  stopped by Ctrl-C (or SIGTERM); `lodestone resume` goes on
+"""
+
+FORMATS = ("cif", "poscar", "extxyz", "db", "json")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="lodestone",
+        description="One sentence in, evaluated crystals out.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (default: ./config.toml)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    doctor = commands.add_parser("doctor", help="what this machine can do, and how to get what is missing")
+    _json_flag(doctor)
+
+    goal = commands.add_parser("goal", help="show what is understood of a request")
+    goal.add_argument("words", help='e.g. "a stable binary oxide of Mg; 10 evaluations"')
+    _json_flag(goal)
+
+    run = commands.add_parser("run", help="run a campaign")
+    run.add_argument("words", help='e.g. "find the ground state of NaCl; 8 evaluations"')
+    run.add_argument("--yes", action="store_true", help="accept the understood goal without asking")
+    run.add_argument("--evaluator", metavar="NAME", help="auto, gpaw, espresso or sevennet")
+    run.add_argument("--evaluations", type=int, metavar="N", help="cap on evaluations, references included")
+    run.add_argument("--rounds", type=int, metavar="N", help="cap on rounds")
+    run.add_argument("--wall", metavar="TIME", help="cap on wall time, e.g. 90m, 2h, 3d")
+    run.add_argument("--seed", type=int, metavar="N", help="seed of every random choice")
+    run.add_argument("--dir", type=Path, metavar="DIR", help="campaign directory (default: campaigns/…)")
+    _json_flag(run)
+
+    for name, text in (
+        ("status", "where a campaign stands"),
+        ("resume", "go on with a stopped campaign"),
+        ("report", "write the report of a campaign again"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("directory", type=Path, metavar="DIR")
+        _json_flag(command)
+
+    export = commands.add_parser("export", help="write the evaluated crystals as files")
+    export.add_argument("directory", type=Path, metavar="DIR")
+    export.add_argument("--format", choices=FORMATS, default="cif", help="default: cif")
+    export.add_argument("--out", type=Path, metavar="DIR", help="where to (default: DIR/export)")
+    _json_flag(export)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    if options.version:
+        from importlib.metadata import version
+
+        print(f"lodestone {version('lodestone')}")
+        return 0
+    if options.command is None:
+        parser.print_help()
+        return 2
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        from . import commands
+
+        return int(getattr(commands, options.command)(options))
+    except LodestoneError as error:
+        return _complain(error.problem, error.remedy, error.exit_code, options)
+    except KeyboardInterrupt:
+        where = getattr(options, "directory", None) or getattr(options, "dir", None)
+        hint = f"Go on with `lodestone resume {where}`." if where else "Go on with `lodestone resume DIR`."
+        return _complain("Stopped.", hint, 130, options)
+    except BrokenPipeError:
+        # The reader of a pipe went away (`| head`): that is not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "Free space, then `lodestone resume`; nothing recorded was lost." if full else "Check it, then try again."
+        return _complain(f"{error.filename or 'A file'}: {error.strerror or error}.", remedy, LedgerError.exit_code, options)
+    except Exception as error:  # noqa: BLE001  the last resort: a defect must not bury the user in a traceback
+        if os.environ.get("LODESTONE_DEBUG"):
+            raise
+        return _complain(
+            f"Unexpected {type(error).__name__}: {error}",
+            "This is a defect. Set LODESTONE_DEBUG=1 to see where, and report it; the ledger is safe.",
+            1,
+            options,
+        )
+
+
+def parse_duration(text: str) -> float:
+    """`90m`, `2h`, `3d`, `1.5 h` as hours. Raises GoalError."""
+    units = {"s": 1 / 3600, "m": 1 / 60, "min": 1 / 60, "h": 1.0, "d": 24.0}
+    stripped = text.strip().lower().replace(" ", "")
+    number = stripped.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        hours = float(number) * units[stripped[len(number) :]]
+    except (ValueError, KeyError):
+        raise GoalError(f"Cannot read the time '{text}'.", "Write e.g. 90m, 2h or 3d.") from None
+    if not 0 < hours < float("inf"):
+        raise GoalError(f"A time of '{text}' leaves nothing to run.", "Give more than zero, e.g. 2h.")
+    return hours
+
+
+def _json_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def _complain(problem: str, remedy: str, code: int, options: argparse.Namespace) -> int:
+    if getattr(options, "json", False):
+        payload: dict[str, Any] = {"error": problem, "remedy": remedy, "exit_code": code}
+        print(json.dumps(payload, ensure_ascii=False), file=sys.stderr)
+    else:
+        word = "lodestone" if code == 130 else "error"
+        print(f"{word}: {' '.join(f'{problem} {remedy}'.split())}", file=sys.stderr)
+    return code
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

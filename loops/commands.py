@@ -1,0 +1,242 @@
+"""What each command of the command line does. Errors are raised; `cli.py` prints them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.prompt import Confirm
+from rich.table import Table
+
+from ..agent.goal import GoalDefaults, apply_overrides, describe, parse_goal
+from ..tools.core.errors import ConfigError, GoalError, LedgerError
+from ..tools.core.types import Understanding
+from .cli import parse_duration
+from .settings import Settings, load_settings
+
+CAMPAIGNS = Path("campaigns")
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """One line a capability."""
+    from .doctor import checks
+
+    found = checks(_settings(options))
+    if options.json:
+        _print_json([c.model_dump(mode="json") for c in found])
+        return 0
+    console = Console()
+    marks = {True: "[green]ok[/green]", False: "[red]missing[/red]", None: "[yellow]optional[/yellow]"}
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for check in found:
+        table.add_row(marks[check.ok], check.name, check.detail + (f" → {check.remedy}" if check.remedy else ""))
+    console.print(table)
+    return 0
+
+
+def goal(options: argparse.Namespace) -> int:
+    """What is understood of a request."""
+    understanding = _understand(options, _settings(options))
+    if options.json:
+        _print_json({**understanding.model_dump(mode="json"), "digest": understanding.goal.digest()})
+    else:
+        _show_goal(Console(), understanding)
+    return 0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Understand, ask once, run, report."""
+    settings = _settings(options)
+    understanding = apply_overrides(
+        _understand(options, settings),
+        evaluations=options.evaluations,
+        wall_hours=parse_duration(options.wall) if options.wall else None,
+        rounds=options.rounds,
+        seed=options.seed,
+        evaluator=options.evaluator,
+    )
+    console = _console(options)
+    _show_goal(console, understanding)
+    directory = options.dir or _free_directory(understanding.goal.text)
+    options.directory = directory
+    from .wiring import build_parts, choose_evaluator
+
+    evaluator = choose_evaluator(understanding.goal, settings, directory)
+    console.print(f"Evaluator: [bold]{evaluator.name}[/bold], {evaluator.method}. Campaign directory: {directory}\n")
+    if not options.yes:
+        if not sys.stdin.isatty():
+            raise GoalError("Nobody is here to confirm the goal.", "Add --yes to run without asking.")
+        if not Confirm.ask("Run this campaign?", default=True, console=console):
+            return 0
+    from .campaign import Campaign
+
+    parts = build_parts(understanding.goal, settings, evaluator)
+    campaign = Campaign.create(directory, understanding, settings, parts)
+    return _drive(campaign, parts, options)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """Go on where the ledger says."""
+    from .campaign import Campaign
+    from .wiring import build_parts, evaluator_by_name
+
+    campaign = Campaign.open(options.directory)
+    try:
+        settings = Settings.model_validate(campaign.ledger.meta("settings"))
+        name = str(campaign.ledger.meta("evaluator"))
+        evaluator = evaluator_by_name(name, settings, campaign.directory)
+        stored = str(campaign.ledger.meta("evaluator_version"))
+        if evaluator.version != stored:
+            raise LedgerError(
+                f"This campaign was evaluated with {name} {stored}; {evaluator.version} is installed now.",
+                "Numbers of two versions do not mix: install the old one, or start a new campaign.",
+            )
+        parts = build_parts(campaign.goal, settings, evaluator)
+    except BaseException:
+        campaign.close()
+        raise
+    return _drive(campaign, parts, options)
+
+
+def status(options: argparse.Namespace) -> int:
+    """Where a campaign stands; works while another process runs it."""
+    from .history import build_record
+    from .report.results import results_data
+    from .report.text import summary_lines
+
+    record = build_record(options.directory)
+    if options.json:
+        _print_json(results_data(record))
+    else:
+        for line in summary_lines(record):
+            print(line)
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the report again."""
+    path = write_campaign_report(options.directory)
+    if options.json:
+        _print_json({"report": str(path)})
+    else:
+        print(path)
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write the evaluated crystals as files."""
+    from .history import build_record
+    from .report.export import export as export_record
+
+    record = build_record(options.directory)
+    paths = export_record(record, options.format, options.out or options.directory / "export")
+    if options.json:
+        _print_json({"files": [str(p) for p in paths]})
+    else:
+        for path in paths:
+            print(path)
+        if not paths:
+            print("No crystal has been evaluated yet.", file=sys.stderr)
+    return 0
+
+
+def write_campaign_report(directory: Path) -> Path:
+    """Report, results and CIFs of a campaign, written into its directory."""
+    from .history import build_record
+    from .report.page import write_report
+
+    return write_report(build_record(directory), directory)
+
+
+# --- shared ---------------------------------------------------------------------------------------
+
+
+def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
+    from .campaign import active_seconds
+    from .history import build_record
+    from .live import LiveView
+    from .report.results import results_data
+    from .report.text import summary_lines
+
+    console = _console(options)
+    try:
+        view = LiveView(console, campaign.goal, parts.evaluator.name, active_seconds(campaign.ledger))
+        try:
+            with view:
+                reason = campaign.run(parts, view)
+        except KeyboardInterrupt:
+            running = [r for r in campaign.ledger.evaluations() if r.state == "RUNNING"]
+            if running:
+                console.print(
+                    f"{len(running)} evaluations go on in the background; `lodestone resume` collects them."
+                )
+            raise
+        path = write_campaign_report(campaign.directory)
+    finally:
+        campaign.close()
+    record = build_record(campaign.directory)
+    if options.json:
+        _print_json(results_data(record))
+        return 0
+    console.print(f"Ended: {reason}\n")
+    for line in summary_lines(record):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"\nReport: {path}")
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return load_settings(options.config, os.environ, {})
+
+
+def _understand(options: argparse.Namespace, settings: Settings) -> Understanding:
+    c = settings.campaign
+    return parse_goal(
+        options.words,
+        GoalDefaults(
+            evaluations=c.evaluations,
+            wall_hours=c.wall_hours,
+            rounds=c.rounds,
+            max_atoms=c.max_atoms,
+            evaluator=settings.evaluators.default,
+            seed=c.seed,
+            patience=c.patience,
+        ),
+    )
+
+
+def _show_goal(console: Console, understanding: Understanding) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in describe(understanding):
+        table.add_row(name, text)
+    console.print(table)
+    console.print()
+
+
+def _console(options: argparse.Namespace) -> Console:
+    # With --json, standard output carries JSON alone.
+    return Console(stderr=bool(options.json), highlight=False)
+
+
+def _free_directory(text: str) -> Path:
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "campaign"
+    for number in range(1, 10_000):
+        directory = CAMPAIGNS / (slug if number == 1 else f"{slug}-{number}")
+        if not directory.exists():
+            return directory
+    raise ConfigError(f"{CAMPAIGNS} is full of campaigns named {slug}.", "Give --dir.")
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,157 @@
+"""Between the ledger and the surrogate: what was measured goes in, a ranked batch with reasons comes out.
+
+What is not here: the models and acquisition functions themselves (`surrogate/`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..surrogate.calibration import Calibration, calibrate
+from ..surrogate.campaign_model import CampaignModel, PoolPoint
+from ..tools.core.properties import get_property
+from ..tools.core.types import Quantity
+from ..tools.evaluate.hull import HullEntry
+from .head import HeadKeeper
+from .hulls import Hulls
+from .knowledge import Knowledge, PoolMember
+from .ledger import Ledger
+from .wiring import Parts
+
+MODELLED = ("formation_energy", "density", "volume_per_atom", "bulk_modulus", "band_gap")
+"""What the surrogate models directly; energy above hull is formation energy minus the hull's."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A pool member that deserves an evaluation, with what is expected of it and why."""
+
+    member: PoolMember
+    predicted: dict[str, Quantity]
+    why: str
+
+
+class Judgement:
+    """The surrogate fitted to one state of knowledge."""
+
+    def __init__(self, parts: Parts, knowledge: Knowledge, head: HeadKeeper, ledger: Ledger) -> None:
+        self._knowledge = knowledge
+        self._head = head.predict(knowledge.pool)
+        wanted = {"formation_energy" if p == "energy_above_hull" else p for p in knowledge.goal.properties}
+        self._properties = tuple(p for p in MODELLED if p in wanted or p == "formation_energy")
+        self._model = CampaignModel(
+            self._properties,
+            seed=knowledge.goal.seed,
+            scales={p: calibration.scale for p, calibration in calibrations(ledger, knowledge).items()},
+        )
+        measurements, failed = knowledge.measurements()
+        self._model.fit(measurements, failed)
+        self._parts = parts
+
+    def predictions(self) -> dict[str, dict[str, Quantity]]:
+        """For every pool member, evaluated or not: each property with its calibrated standard deviation."""
+        members = self._knowledge.pool
+        if not members:
+            return {}
+        table = self._model.predict(self._with_head(members, {}))
+        found: dict[str, dict[str, Quantity]] = {m.candidate.id: {} for m in members}
+        for name, (mean, std) in table.items():
+            unit = get_property(name).unit
+            for m, centre, spread in zip(members, mean.tolist(), std.tolist(), strict=True):
+                found[m.candidate.id][name] = Quantity(value=centre, unit=unit, std=spread)
+        hulls = self._predicted_hulls(found)
+        for m in members:
+            energy = found[m.candidate.id]["formation_energy"]
+            above = energy.value - hulls.hull_formation_energy(m.amounts)
+            found[m.candidate.id]["energy_above_hull"] = Quantity(value=max(0.0, above), unit="eV/atom", std=energy.std)
+        return found
+
+    def choose(self, batch: int, exploration: float) -> list[Choice]:
+        """At most `batch` unevaluated pool members, the most deserving first."""
+        knowledge = self._knowledge
+        waiting = [m for m in knowledge.pool if m.candidate.id not in knowledge.evaluated_ids]
+        if batch < 1 or not waiting:
+            return []
+        predicted = self.predictions()
+        hulls = self._predicted_hulls(predicted)
+        offsets = {m.candidate.id: hulls.hull_formation_energy(m.amounts) for m in waiting}
+        best = knowledge.best()
+        picks = self._model.choose(
+            self._with_head(waiting, offsets),
+            q=batch,
+            exploration=exploration,
+            goal=knowledge.goal,
+            best=None if best is None else {k: q.value for k, q in best.values.items()},
+        )
+        members = {m.candidate.id: m for m in waiting}
+        return [Choice(members[p.candidate_id], predicted[p.candidate_id], p.reason) for p in picks]
+
+    def _predicted_hulls(self, predicted: dict[str, dict[str, Quantity]]) -> Hulls:
+        """Hulls in formation energy: measured where measured, else expected.
+
+        Unmeasured crystals belong in: before the first evaluation the elements alone would make every compound
+        look equally stable.
+        """
+        knowledge = self._knowledge
+        measured = {
+            m.member.candidate.id: m.values["formation_energy"].value
+            for m in knowledge.measured
+            if "formation_energy" in m.values
+        }
+        entries = [
+            HullEntry(name=r.candidate_id, amounts={s: 1.0}, energy_per_atom=0.0, source="reference", method="expected")
+            for s, r in knowledge.references.items()
+        ]
+        for m in knowledge.pool:
+            energy = measured.get(m.candidate.id, predicted[m.candidate.id]["formation_energy"].value)
+            entries.append(
+                HullEntry(
+                    name=m.candidate.id,
+                    amounts=m.amounts,
+                    energy_per_atom=energy,
+                    source="campaign",
+                    method="expected",
+                )
+            )
+        return Hulls(entries)
+
+    def _with_head(self, members: list[PoolMember], offsets: dict[str, float]) -> list[PoolPoint]:
+        points = self._knowledge.points(members, offsets)
+        if not self._head:
+            return points
+        from dataclasses import replace
+
+        return [replace(p, extras={**p.extras, "head": self._head[p.candidate_id]}) for p in points]
+
+
+def calibrations(ledger: Ledger, knowledge: Knowledge) -> dict[str, Calibration]:
+    """Per property: how predictions made before measuring compared with what was measured.
+
+    Predictions are stored with the scale of their time already applied, so the new scale multiplies the last one;
+    `calibrate` is therefore given raw deviations, found by dividing that scale out again.
+    """
+    scales = {e["round"]: e["scales"] for e in ledger.events("calibrated")}
+    found = {}
+    for name in MODELLED:
+        rows = [
+            (m.row.predicted[name], m.values[name].value, scales.get(m.row.round, {}).get(name, 1.0))
+            for m in knowledge.measured
+            if name in m.values and name in m.row.predicted and m.row.predicted[name].std
+        ]
+        if rows:
+            found[name] = calibrate(
+                [p.value for p, _, _ in rows], [(p.std or 0.0) / s for p, _, s in rows], [v for _, v, _ in rows]
+            )
+    return found
+
+
+def calibration_of(knowledge: Knowledge) -> float | None:
+    """Share of measured objective values inside the 90 % intervals given before measuring; None below 4 values."""
+    name = knowledge.goal.objectives[0].property
+    name = "formation_energy" if name == "energy_above_hull" else name
+    inside = [
+        abs(m.values[name].value - m.row.predicted[name].value) <= 1.6449 * (m.row.predicted[name].std or 0.0)
+        for m in knowledge.measured
+        if name in m.values and name in m.row.predicted
+    ]
+    return sum(inside) / len(inside) if len(inside) >= 4 else None

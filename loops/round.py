@@ -1,0 +1,289 @@
+"""One round: plan → propose → screen → relax → recognise → fit → select → reserve → evaluate → record → retrain.
+
+Each step first asks the ledger whether it is done, so that a round which was cut off anywhere goes on from the
+last durable mark and ends as an undisturbed one would. What is not here: when to start another round
+(`campaign.py`) and how Prefect shows it (`flow.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ..tools.core.errors import EvaluationError
+from ..tools.core.types import (
+    Candidate,
+    EvaluationRequest,
+    Failure,
+    JobStatus,
+    Quantity,
+    Relaxation,
+    RoundPlan,
+)
+from .clock import StageClock
+from .head import HeadKeeper
+from .judgement import Judgement
+from .knowledge import Knowledge, Reference, geometry_values
+from .ledger import Ledger, RelaxedRow
+from .view import View
+from .wiring import Parts
+
+T = TypeVar("T")
+StageRunner = Callable[[str, Callable[[], T]], T]
+"""Runs one stage by name: plainly, or as a Prefect task."""
+
+PROPOSE_FACTOR = 3
+"""Proposals asked of a generator for each one wanted, to make up for those that the screens reject."""
+
+POLL_S = 0.25
+"""Seconds between looks at running evaluations."""
+
+
+class Round:
+    """One round of one campaign."""
+
+    def __init__(
+        self, number: int, directory: Path, ledger: Ledger, parts: Parts, clock: StageClock, view: View
+    ) -> None:
+        self.number = number
+        self.directory = directory
+        self.ledger = ledger
+        self.parts = parts
+        self.clock = clock
+        self.view = view
+        self.goal = Knowledge.read(ledger).goal
+        self.head = HeadKeeper(directory / "models", parts.settings.surrogate.retrain_head)
+
+    def run(self, plan: RoundPlan, runner: StageRunner[None]) -> None:
+        """Do what the plan says, from wherever an earlier attempt left it."""
+        state = {p.round: s for p, s in self.ledger.plans()}[self.number]
+        if state == "planned":
+            runner("generate and screen", lambda: self.propose(plan))
+        if state in ("planned", "proposed"):
+            runner("relax and recognise", self.relax)
+            runner("select and reserve", lambda: self.select(plan))
+        runner("evaluate", self.evaluate)
+        runner("retrain", self.retrain)
+        self.ledger.finish_round(self.number, {"seconds": {k: round(v, 3) for k, v in self.clock.take().items()}})
+
+    # --- propose and screen --------------------------------------------------------------------
+
+    def propose(self, plan: RoundPlan) -> None:
+        """Ask each generator for its share; keep what passes every screen and was never proposed before."""
+        known = self.ledger.known_ids()
+        kept: list[Candidate] = []
+        rejected: list[tuple[Candidate, str, str]] = []
+        wanted = _apportion(plan.shares, plan.proposals)
+        self.view.stage("generate", plan.proposals)
+        spare = 0
+        for index, (name, share) in enumerate(wanted.items()):
+            # A generator that runs dry hands its places on to the next one, so that a round is never half empty.
+            want = share + spare
+            rng = np.random.default_rng([self.goal.seed, self.number, index])
+            with self.clock.measure("generate"):
+                self.parts.inform(name, Knowledge.read(self.ledger))
+                offered = self.parts.generators[name].propose(self.goal.space, want * PROPOSE_FACTOR, rng)
+            got = 0
+            for candidate in offered:
+                if got == want:
+                    break
+                if candidate.id in known:
+                    continue
+                known.add(candidate.id)
+                with self.clock.measure("screen"):
+                    failed = self._screen(candidate)
+                if failed is None:
+                    kept.append(candidate)
+                    got += 1
+                    self.view.progress(len(kept), plan.proposals)
+                else:
+                    rejected.append((candidate, *failed))
+            spare = want - got
+        if spare:
+            self.view.note(f"The generators gave {len(kept)} new crystals of {plan.proposals} asked for.")
+        self.ledger.add_candidates(self.number, kept, rejected)
+
+    def _screen(self, candidate: Candidate) -> tuple[str, str] | None:
+        for screen in self.parts.screens:
+            verdict = screen.check(candidate)
+            if not verdict.passed:
+                return verdict.screen, verdict.reason
+        return None
+
+    # --- relax and recognise -------------------------------------------------------------------
+
+    def relax(self) -> None:
+        """Relax this round's crystals in fixed chunks; each chunk is recorded as a whole.
+
+        The chunks depend only on the list of candidates: a resumed round relaxes the same ones together and so
+        gets the same numbers to the last bit.
+        """
+        rows = [r for r in self.ledger.candidates(self.number) if r.failure is None or r.relaxation is not None]
+        size = self.parts.settings.relax.chunk_size
+        self.view.stage("relax", len(rows))
+        done = 0
+        for start in range(0, len(rows), size):
+            chunk = rows[start : start + size]
+            if all(r.relaxation is not None for r in chunk):
+                done += len(chunk)
+                continue
+            base = done
+
+            def progress(n: int, _total: int, base: int = base) -> None:
+                self.view.progress(base + n, len(rows))
+
+            with self.clock.measure("relax"):
+                results = self.parts.potential.relax([(r.candidate.id, r.candidate.crystal) for r in chunk], progress)
+            self.ledger.add_relaxations(self.number, self._recognise(results))
+            done += len(chunk)
+            self.view.progress(done, len(rows))
+        self.view.known(Knowledge.read(self.ledger))
+
+    def _recognise(self, results: Sequence[Relaxation]) -> list[RelaxedRow]:
+        """Screen the relaxed crystals, drop duplicates of the pool, recognise the rest."""
+        index = self.parts.new_duplicate_index()
+        with self.clock.measure("screen"):
+            for member in Knowledge.read(self.ledger).pool:
+                index.add(member.candidate.id, member.relaxation.crystal)
+        out: dict[str, RelaxedRow] = {}
+        fresh: list[Relaxation] = []
+        for result in results:
+            with self.clock.measure("screen"):
+                failure = result.failure or self._unphysical(result)
+                twin = None if failure else index.find(result.crystal)
+                if failure is None and twin is None:
+                    index.add(result.candidate_id, result.crystal)
+            if failure is not None:
+                out[result.candidate_id] = (result, None, {}, {"stage": failure.stage, "reason": failure.reason})
+            elif twin is not None:
+                reason = f"relaxed to the same crystal as {twin}"
+                out[result.candidate_id] = (result, None, {}, {"stage": "duplicate", "reason": reason})
+            else:
+                fresh.append(result)
+        with self.clock.measure("recognise"):
+            recognitions = self.parts.recogniser.recognise([(r.candidate_id, r.crystal) for r in fresh])
+        for result, recognition in zip(fresh, recognitions, strict=True):
+            with self.clock.measure("relax"):
+                cheap = self.parts.extra_properties(result.crystal, self.goal.properties)
+            out[result.candidate_id] = (result, recognition, cheap, None)
+        return [out[r.candidate_id] for r in results]
+
+    def _unphysical(self, result: Relaxation) -> Failure | None:
+        if not result.converged:
+            return Failure(stage="relax", reason=f"not converged after {result.steps} steps ({result.fmax:.2f} eV/Å)")
+        return self.parts.check_relaxed(result)
+
+    # --- select and reserve --------------------------------------------------------------------
+
+    def select(self, plan: RoundPlan) -> None:
+        """Fit the surrogate, choose the batch, and reserve the money for it in one transaction."""
+        self.view.stage("surrogate", 0)
+        knowledge = Knowledge.read(self.ledger)
+        left = self.goal.budget.evaluations - self.ledger.spent()
+        with self.clock.measure("surrogate"):
+            picks = Judgement(self.parts, knowledge, self.head, self.ledger).choose(min(plan.batch, left), plan.exploration)
+        requests: list[tuple[str, EvaluationRequest, dict[str, Quantity], str]] = []
+        booked = set(knowledge.evaluated_ids)
+        for pick in picks:
+            # A measured energy means nothing without its elements, so a pick pays for those that it is first to need.
+            needed = [knowledge.references[s] for s in sorted(pick.member.amounts)]
+            new = [r for r in needed if r.candidate_id not in booked]
+            if len(requests) + len(new) + 1 > left:
+                continue
+            requests += [self._reference_request(r) for r in new]
+            booked |= {r.candidate_id for r in new}
+            request = EvaluationRequest(
+                candidate_id=pick.member.candidate.id,
+                crystal=pick.member.relaxation.crystal,
+                properties=self.goal.properties,
+            )
+            requests.append((self.parts.evaluator.key(request), request, pick.predicted, pick.why))
+        unique = {key: (key, request, predicted, why) for key, request, predicted, why in requests}
+        seen = {row.key for row in self.ledger.evaluations()}
+        self.ledger.reserve(
+            self.number, [r for k, r in unique.items() if k not in seen], self.goal.budget.evaluations
+        )
+
+    def _reference_request(self, reference: Reference) -> tuple[str, EvaluationRequest, dict[str, Quantity], str]:
+        request = EvaluationRequest(
+            candidate_id=reference.candidate_id, crystal=reference.crystal, properties=(), purpose="reference"
+        )
+        return self.parts.evaluator.key(request), request, {}, "elemental reference"
+
+    # --- evaluate and record -------------------------------------------------------------------
+
+    def evaluate(self) -> None:
+        """Have every reserved evaluation of this round done, and record each result once."""
+        rows = [r for r in self.ledger.evaluations(self.number) if r.state in ("RESERVED", "SUBMITTING", "RUNNING")]
+        self.view.stage("evaluate", len(rows))
+        if not rows:
+            return
+        evaluator = self.parts.evaluator
+        todo = {row.key: row.request for row in rows}
+        with self.clock.measure("evaluate"):
+            self.ledger.mark(list(todo), "SUBMITTING", self.number)
+            evaluator.submit(list(todo.items()))
+            self.ledger.mark(list(todo), "RUNNING", self.number)
+            total = len(todo)
+            while todo:
+                for key in list(todo):
+                    status = evaluator.lookup(key)
+                    if status is JobStatus.DONE:
+                        self.ledger.record(evaluator.harvest(key), self.number)
+                        del todo[key]
+                        self.view.progress(total - len(todo), total)
+                        self.view.known(Knowledge.read(self.ledger))
+                    elif status in (JobStatus.DEAD, JobStatus.NEVER_SEEN):
+                        self.view.note(f"The evaluation of {todo[key].candidate_id} died; it is started again.")
+                        evaluator.submit(list(todo.items()))
+                        break
+                    elif status is JobStatus.CANNOT_KNOW:
+                        self.ledger.mark([key], "UNKNOWN", self.number)
+                        self.view.note(f"Nobody can tell whether the evaluation of {todo[key].candidate_id} ran.")
+                        del todo[key]
+                if todo:
+                    time.sleep(POLL_S)
+        Knowledge.read(self.ledger).check_references()
+
+    # --- learn ---------------------------------------------------------------------------------
+
+    def retrain(self) -> None:
+        """Retrain the network's head on what was measured; the new one stays only if its held-out error fell."""
+        self.view.stage("retrain", 0)
+        knowledge = Knowledge.read(self.ledger)
+        with self.clock.measure("retrain"):
+            outcome = self.head.retrain(knowledge, self.number)
+        self.ledger.note("head", self.number, outcome)
+
+
+def prepare_references(
+    ledger: Ledger, parts: Parts, clock: StageClock, view: View, elements: Sequence[str]
+) -> None:
+    """Relax each element's lowest crystal on the campaign's own potential, once, and record them."""
+    stored = {r["symbol"]: r for r in ledger.meta("references", [])}
+    missing = [e for e in elements if e not in stored]
+    if not missing:
+        return
+    view.stage("references", len(missing))
+    for index, symbol in enumerate(missing, start=1):
+        with clock.measure("relax"):
+            crystal, energy = parts.reference(symbol)
+        if geometry_values(crystal)["volume_per_atom"] <= 0:
+            raise EvaluationError(f"The reference of {symbol} has no volume.", "Report this: it is a defect.")
+        stored[symbol] = Reference(symbol=symbol, crystal=crystal, energy_per_atom=energy).model_dump(mode="json")
+        view.progress(index, len(missing))
+    ledger.set_meta("references", [stored[s] for s in sorted(stored)], "references")
+
+
+def _apportion(shares: dict[str, float], total: int) -> dict[str, int]:
+    """Whole numbers that sum to `total`, by largest remainder; names in sorted order for determinism."""
+    exact = {name: shares[name] * total for name in sorted(shares) if shares[name] > 0}
+    counts = {name: int(value) for name, value in exact.items()}
+    rest = total - sum(counts.values())
+    for name in sorted(exact, key=lambda n: (counts[n] - exact[n], n))[:rest]:
+        counts[name] += 1
+    return counts
