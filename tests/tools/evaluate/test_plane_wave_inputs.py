@@ -1,0 +1,96 @@
+"""k-meshes, gaps of spectra and symmetrised cells, on cases whose answer is known by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lodestone.tools.core.structure import from_ase, volume
+from lodestone.tools.core.types import Crystal
+from lodestone.tools.evaluate.electrons import (
+    ACCURACIES,
+    HIGH_SPIN_MOMENTS,
+    band_gap,
+    cell_values,
+    idealise,
+    kmesh,
+    starting_moments,
+)
+
+METAL, INSULATOR = [[-1.0, 0.5], [-0.5, -0.1]], [[-2.0, 3.0], [-1.0, 2.5]]
+
+
+def _crystal(a: float, b: float, c: float, *species: str) -> Crystal:
+    n = len(species)
+    places = tuple((i / n, i / n, i / n) for i in range(n))
+    return Crystal(lattice=((a, 0.0, 0.0), (0.0, b, 0.0), (0.0, 0.0, c)), species=species, frac_coords=places)
+
+
+def test_the_mesh_of_a_known_cell() -> None:
+    # 2π/4 = 1.571, 2π/8 = 0.785 and 2π/40 = 0.157 1/Å over 0.4 give 3.93, 1.96 and 0.39
+    assert kmesh(_crystal(4.0, 8.0, 40.0, "Si"), 0.4) == (4, 2, 1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(a=st.floats(2, 30), b=st.floats(2, 30), c=st.floats(2, 30), spacing=st.floats(0.1, 1.0))
+def test_points_are_never_further_apart_than_asked_nor_needlessly_close(
+    a: float, b: float, c: float, spacing: float
+) -> None:
+    for length, n in zip((a, b, c), kmesh(_crystal(a, b, c, "Si"), spacing), strict=True):
+        assert 2 * np.pi / length / n <= spacing * (1 + 1e-6)
+        assert n == 1 or 2 * np.pi / length / (n - 1) > spacing * (1 - 1e-6)
+
+
+def test_accuracies_get_finer() -> None:
+    fast, moderate, precise = (ACCURACIES[name] for name in ("fast", "moderate", "precise"))
+    assert fast.cutoff_ev < moderate.cutoff_ev < precise.cutoff_ev
+    assert fast.kspacing > moderate.kspacing > precise.kspacing
+
+
+def test_gap_is_indirect_and_zero_where_a_band_crosses_the_fermi_level() -> None:
+    assert band_gap([INSULATOR], 0.0) == pytest.approx(3.5)
+    assert band_gap([METAL], 0.0) == 0.0
+    assert band_gap([[[-2.0], [-1.0]]], 0.0) is None, "no empty band"
+
+
+def test_gap_of_two_spins_is_between_the_highest_and_lowest_of_both() -> None:
+    assert band_gap([INSULATOR, [[-3.0, 1.0], [-0.5, 2.0]]], 0.0) == pytest.approx(1.5)
+    assert band_gap([INSULATOR, METAL], 0.0) == 0.0, "a half metal conducts"
+    overlapping = [[[-2.0, 3.0], [-1.0, 2.5]], [[-2.0, 3.0], [-1.0, 2.0]]]
+    assert band_gap(overlapping, 0.0) == pytest.approx(3.0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(shift=st.floats(-50, 50), seed=st.integers(0, 100))
+def test_gap_does_not_depend_on_the_zero_of_energy_or_the_order_of_bands(shift: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bands = np.concatenate([rng.uniform(-5, -1, (2, 4, 3)), rng.uniform(1, 5, (2, 4, 2))], axis=2)
+    gap = band_gap(bands, 0.0)
+    assert gap is not None
+    assert gap >= 2.0
+    assert band_gap(rng.permuted(bands, axis=2) + shift, shift) == pytest.approx(gap, abs=1e-9)
+
+
+def test_magnets_start_magnetic_and_oxygen_only_on_its_own() -> None:
+    assert starting_moments(_crystal(4, 4, 4, "Fe", "O")) == [HIGH_SPIN_MOMENTS["Fe"], 0.0]
+    assert starting_moments(_crystal(4, 4, 4, "O", "O")) == [1.0, 1.0]
+    assert not any(starting_moments(_crystal(4, 4, 4, "Na", "Cl")))
+
+
+def test_noise_below_the_tolerance_is_removed_and_the_cell_made_primitive() -> None:
+    atoms = bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+    atoms.rattle(1e-3, seed=1)
+    found = idealise(from_ase(atoms), 0.02)
+    assert sorted(found.species) == ["Cl", "Na"]
+    assert volume(found) == pytest.approx(5.64**3 / 4, rel=1e-3)
+    between = np.subtract(*np.array(found.frac_coords)) % 1.0
+    assert between == pytest.approx([0.5, 0.5, 0.5], abs=1e-9)
+
+
+def test_density_of_rock_salt_is_the_published_one() -> None:
+    values = cell_values(from_ase(bulk("NaCl", "rocksalt", a=5.6402)), -6.8)
+    assert values["density"].value == pytest.approx(2.163, abs=0.003)  # X-ray density, g/cm³
+    assert values["energy_per_atom"].value == pytest.approx(-3.4)
+    assert values["volume_per_atom"].value == pytest.approx(5.6402**3 / 8)

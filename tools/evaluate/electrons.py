@@ -1,0 +1,135 @@
+"""What every plane-wave code needs besides itself: k-meshes, starting moments, and the gap in a spectrum.
+
+The codes themselves are in `gpaw.py` and `espresso.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..core.structure import volume
+from ..core.types import Crystal, Frozen, Quantity
+from ..core.units import GPA_PER_EV_A3
+
+_GRAMS_PER_AMU_OVER_A3 = 1.66053906660
+"""1 u/Å³ in g/cm³ (CODATA 2018)."""
+
+HIGH_SPIN_MOMENTS = {
+    "V": 3.0,
+    "Cr": 4.0,
+    "Mn": 5.0,
+    "Fe": 4.0,
+    "Co": 3.0,
+    "Ni": 2.0,
+}
+"""Starting moments in Bohr magnetons, near the high-spin ones: a moment relaxes to zero, zero never grows."""
+
+OXYGEN_MOMENT = 1.0
+"""Per atom in a crystal of oxygen alone: the ground state of the O2 molecule is a triplet."""
+
+
+class Accuracy(Frozen):
+    """What sets the accuracy of a plane-wave calculation."""
+
+    cutoff_ev: float
+    """Kinetic-energy cutoff of the plane waves for the wave functions, eV."""
+    kspacing: float
+    """Largest distance of k-points, 1/Å, with the factor 2π in the reciprocal lattice."""
+    smearing_ev: float
+    """Width of the occupation function, eV."""
+    energy_convergence_ev: float
+    """Of the self-consistent energy: eV per valence electron (GPAW) or per cell (pw.x)."""
+
+
+ACCURACIES = {
+    "fast": Accuracy(cutoff_ev=350.0, kspacing=0.40, smearing_ev=0.1, energy_convergence_ev=1e-4),
+    "moderate": Accuracy(cutoff_ev=450.0, kspacing=0.25, smearing_ev=0.05, energy_convergence_ev=1e-5),
+    "precise": Accuracy(cutoff_ev=600.0, kspacing=0.15, smearing_ev=0.05, energy_convergence_ev=1e-6),
+}
+"""By the name of the protocol. Cutoffs are for PAW data sets; pw.x scales them by its own pseudopotentials."""
+
+
+def kmesh(crystal: Crystal, spacing: float) -> tuple[int, int, int]:
+    """Gamma-centred mesh whose points lie at most `spacing` (1/Å, including 2π) apart along each axis."""
+    reciprocal = 2 * np.pi * np.linalg.inv(np.array(crystal.lattice)).T
+    lengths = np.linalg.norm(reciprocal, axis=1)
+    a, b, c = (max(1, int(np.ceil(length / spacing - 1e-9))) for length in lengths)
+    return a, b, c
+
+
+def starting_moments(crystal: Crystal) -> list[float]:
+    """One moment an atom in Bohr magnetons; all zero means a calculation without spin."""
+    if set(crystal.species) == {"O"}:
+        return [OXYGEN_MOMENT] * len(crystal)
+    return [HIGH_SPIN_MOMENTS.get(symbol, 0.0) for symbol in crystal.species]
+
+
+def band_gap(eigenvalues: ArrayLike, fermi_level: float) -> float | None:
+    """Fundamental (indirect) Kohn-Sham gap on the given k-points.
+
+    Args:
+        eigenvalues: spins x k-points x bands, eV.
+        fermi_level: eV, anywhere inside the gap of an insulator.
+
+    Returns:
+        The gap in eV; 0 for a metal, which is a crystal with a band that crosses the Fermi level; None when
+        no empty band was calculated.
+    """
+    bands = np.sort(np.asarray(eigenvalues, dtype=float), axis=2)
+    occupied = (bands < fermi_level).sum(axis=2)
+    if (occupied.max(axis=1) != occupied.min(axis=1)).any():
+        return 0.0
+    if (occupied >= bands.shape[2]).any():
+        return None
+    tops = [bands[s, :, n - 1].max() for s, n in enumerate(occupied[:, 0]) if n > 0]
+    bottoms = [bands[s, :, n].min() for s, n in enumerate(occupied[:, 0])]
+    return max(0.0, float(min(bottoms) - max(tops))) if tops else None
+
+
+def idealise(crystal: Crystal, symprec: float) -> Crystal:
+    """The primitive cell with positions moved (by less than `symprec`, Å) onto their symmetry.
+
+    A relaxed crystal keeps noise that hides its symmetry, and with it most of what k-point reduction saves.
+    A crystal that moyopy finds no symmetry in is given back as it is.
+    """
+    import moyopy
+    from ase.data import atomic_numbers, chemical_symbols
+
+    cell = moyopy.Cell(
+        basis=[list(row) for row in crystal.lattice],
+        positions=[list(row) for row in crystal.frac_coords],
+        numbers=[int(atomic_numbers[symbol]) for symbol in crystal.species],
+    )
+    try:
+        found = moyopy.MoyoDataset(cell, symprec=symprec).prim_std_cell
+    except Exception as error:  # moyopy raises its own bare types; a cell it cannot read is calculated as it is
+        if "moyo" not in type(error).__module__ and not isinstance(error, RuntimeError | ValueError):
+            raise
+        return crystal
+    return Crystal(
+        lattice=tuple(tuple(float(x) for x in row) for row in found.basis),  # type: ignore[arg-type]
+        species=tuple(chemical_symbols[n] for n in found.numbers),
+        frac_coords=tuple(tuple(float(x) % 1.0 for x in row) for row in found.positions),  # type: ignore[misc]
+    )
+
+
+def cell_values(crystal: Crystal, energy: float) -> dict[str, Quantity]:
+    """Energy, volume and density that every evaluation gives; `energy` is of the whole cell, in eV."""
+    from ase.data import atomic_masses, atomic_numbers
+
+    mass = sum(float(atomic_masses[atomic_numbers[symbol]]) for symbol in crystal.species)
+    cell = volume(crystal)
+    return {
+        "energy_per_atom": Quantity(value=energy / len(crystal), unit="eV/atom"),
+        "volume_per_atom": Quantity(value=cell / len(crystal), unit="angstrom^3/atom"),
+        "density": Quantity(value=mass / cell * _GRAMS_PER_AMU_OVER_A3, unit="g/cm^3"),
+    }
+
+
+def force_and_stress(forces: ArrayLike, stress: ArrayLike) -> dict[str, Quantity]:
+    """Largest force (eV/Å) and largest stress component (GPa, from eV/Å³): how far from the minimum it is."""
+    return {
+        "fmax": Quantity(value=float(np.linalg.norm(np.asarray(forces), axis=1).max()), unit="eV/angstrom"),
+        "stress_max": Quantity(value=float(np.abs(np.asarray(stress)).max()) * GPA_PER_EV_A3, unit="GPa"),
+    }
