@@ -1,0 +1,66 @@
+"""What is expected of every crystal of a pool, property by property, and how it changes as picks are made.
+
+Energy above hull is no model of its own: it is formation energy minus the hull's at that composition. What is not
+here: merit and choice (`merit.py`, `acquisition.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from .models import DeltaGP
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Normal marginals of one property over m crystals; mean and deviation each `m` (float64)."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+
+@dataclass(frozen=True)
+class PoolBeliefs:
+    """Models with the pool that they speak about. `m` crystals, `d` features."""
+
+    models: Mapping[str, DeltaGP]
+    features: torch.Tensor
+    """`m x d`."""
+    cheap: Mapping[str, torch.Tensor]
+    """Property to `m` cheap predictions (zeros where the model does without)."""
+    hull: torch.Tensor
+    """`m` formation energies of the hull, eV/atom."""
+    scales: Mapping[str, float]
+    """Property to the calibrated factor on its deviation; 1 where absent."""
+
+    @cached_property
+    def table(self) -> dict[str, Belief]:
+        """Property to what is believed of it; energy above hull wherever formation energy is modelled."""
+        found = {}
+        for name, model in self.models.items():
+            mean, std = model.posterior(self.features, self.cheap[name])
+            found[name] = Belief(mean, std * self.scales.get(name, 1.0))
+        energy = found.get("formation_energy")
+        if energy is not None:
+            found["energy_above_hull"] = Belief(energy.mean - self.hull, energy.std)
+        return found
+
+    def subset(self, rows: torch.Tensor) -> PoolBeliefs:
+        """The same models on some crystals only (`k` indices, or `m` booleans)."""
+        return replace(
+            self,
+            features=self.features[rows],
+            cheap={name: values[rows] for name, values in self.cheap.items()},
+            hull=self.hull[rows],
+        )
+
+    def after(self, row: int) -> PoolBeliefs:
+        """As if crystal `row` had been measured and had given what is expected of it."""
+        x = self.features[row : row + 1]
+        return replace(self, models={name: model.believe(x) for name, model in self.models.items()})
