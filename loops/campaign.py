@@ -16,6 +16,7 @@ from typing import Any
 from ..tools.core.errors import GoalError, LedgerError
 from ..tools.core.types import GoalSpec, RoundPlan, Understanding
 from .clock import StageClock
+from .failpoints import passing
 from .flow import PrefectShow
 from .judgement import calibration_of
 from .knowledge import Knowledge
@@ -137,6 +138,7 @@ class Campaign:
                         reason = plan.reason
                         break
                     self.ledger.add_plan(plan)
+                    passing("planned")
                 view.planned(plan)
                 self._run_round(show, number, plan, parts, clock, view)
             self.ledger.set_meta("stop_reason", reason, "stopped")
@@ -167,6 +169,8 @@ class Campaign:
         if number > budget.rounds:
             return f"The {budget.rounds} rounds are done."
         knowledge = Knowledge.read(self.ledger)
+        if broken := knowledge.broken_evaluator():
+            return broken
         hits = len(knowledge.hits())
         if self.goal.stop.hits is not None and hits >= self.goal.stop.hits:
             return f"{hits} crystals that meet the goal were found, as asked."

@@ -15,9 +15,10 @@ from rich.prompt import Confirm
 from rich.table import Table
 
 from ..agent.goal import GoalDefaults, apply_overrides, describe, parse_goal
-from ..tools.core.errors import ConfigError, GoalError, LedgerError
+from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerError
 from ..tools.core.types import Understanding
 from .cli import parse_duration
+from .record import CampaignRecord
 from .settings import Settings, load_settings
 
 CAMPAIGNS = Path("campaigns")
@@ -45,7 +46,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 def goal(options: argparse.Namespace) -> int:
     """What is understood of a request."""
-    understanding = _understand(options, _settings(options))
+    understanding = understand(options.words, _settings(options))
     if options.json:
         _print_json({**understanding.model_dump(mode="json"), "digest": understanding.goal.digest()})
     else:
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     """Understand, ask once, run, report."""
     settings = _settings(options)
     understanding = apply_overrides(
-        _understand(options, settings),
+        understand(options.words, settings),
         evaluations=options.evaluations,
         wall_hours=parse_duration(options.wall) if options.wall else None,
         rounds=options.rounds,
@@ -110,15 +111,13 @@ def resume(options: argparse.Namespace) -> int:
 def status(options: argparse.Namespace) -> int:
     """Where a campaign stands; works while another process runs it."""
     from .history import build_record
-    from .report.results import results_data
-    from .report.text import summary_lines
+    from .report.results import make_results
 
     record = build_record(options.directory)
     if options.json:
-        _print_json(results_data(record))
+        _print_json(make_results(record).model_dump(mode="json"))
     else:
-        for line in summary_lines(record):
-            print(line)
+        _show_summary(Console(), record)
     return 0
 
 
@@ -164,8 +163,7 @@ def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
     from .campaign import active_seconds
     from .history import build_record
     from .live import LiveView
-    from .report.results import results_data
-    from .report.text import summary_lines
+    from .report.results import make_results
 
     console = _console(options)
     try:
@@ -184,24 +182,26 @@ def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
     finally:
         campaign.close()
     record = build_record(campaign.directory)
+    # A campaign that paid and got nothing has run to its end, but a script must notice.
+    code = EvaluationError.exit_code if record.evaluations_failed == record.evaluations_spent > 0 else 0
     if options.json:
-        _print_json(results_data(record))
-        return 0
+        _print_json(make_results(record).model_dump(mode="json"))
+        return code
     console.print(f"Ended: {reason}\n")
-    for line in summary_lines(record):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    _show_summary(console, record)
     console.print(f"\nReport: {path}")
-    return 0
+    return code
 
 
 def _settings(options: argparse.Namespace) -> Settings:
     return load_settings(options.config, os.environ, {})
 
 
-def _understand(options: argparse.Namespace, settings: Settings) -> Understanding:
+def understand(words: str, settings: Settings) -> Understanding:
+    """The goal in a request, with the settings' defaults."""
     c = settings.campaign
     return parse_goal(
-        options.words,
+        words,
         GoalDefaults(
             evaluations=c.evaluations,
             wall_hours=c.wall_hours,
@@ -222,6 +222,16 @@ def _show_goal(console: Console, understanding: Understanding) -> None:
         table.add_row(name, text)
     console.print(table)
     console.print()
+
+
+def _show_summary(console: Console, record: CampaignRecord) -> None:
+    from .report.text import summary_lines, summary_table
+
+    if console.is_terminal:
+        console.print(summary_table(record))
+    else:
+        for line in summary_lines(record):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _console(options: argparse.Namespace) -> Console:

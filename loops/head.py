@@ -26,11 +26,11 @@ class HeadKeeper:
         self._enabled = enabled
 
     def predict(self, members: list[PoolMember]) -> dict[str, float]:
-        """Candidate id to the predicted difference; empty before a head was kept."""
+        """Candidate id to the predicted difference, held out from its own measurement; empty before a head was kept."""
         head = self._load(10**9)
         if head is None or not members:
             return {}
-        values = head.predict(_features(members))
+        values = head.predict_held_out(_features(members))
         return {m.candidate.id: float(v) for m, v in zip(members, values, strict=True)}
 
     def retrain(self, knowledge: Knowledge, round_number: int) -> dict[str, Any]:

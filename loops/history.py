@@ -110,14 +110,14 @@ def _hull(knowledge: Knowledge, method: str) -> tuple[HullPhase, ...]:
         element = next(iter(amounts)) if len(amounts) == 1 and entry.source == "reference" else ""
         phases.append(
             HullPhase(
-                formula=element or formulas.get(entry.name, entry.name),
+                formula=element or formulas.get(entry.id, entry.id),
                 amounts=amounts,
                 energy_per_atom=entry.energy_per_atom,
                 formation_energy=hulls.formation_energy(amounts, entry.energy_per_atom),
                 energy_above_hull=max(0.0, hulls.distance(amounts, entry.energy_per_atom)),
                 method=method,
                 source=entry.source,
-                candidate_id="" if element else entry.name,
+                candidate_id="" if element else entry.id,
             )
         )
     return tuple(phases)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..surrogate.calibration import Calibration, calibrate
-from ..surrogate.campaign_model import CampaignModel, PoolPoint
+from ..surrogate.campaign_model import CampaignModel
 from ..tools.core.properties import get_property
 from ..tools.core.types import Quantity
 from ..tools.evaluate.hull import HullEntry
@@ -16,7 +16,6 @@ from .head import HeadKeeper
 from .hulls import Hulls
 from .knowledge import Knowledge, PoolMember
 from .ledger import Ledger
-from .wiring import Parts
 
 MODELLED = ("formation_energy", "density", "volume_per_atom", "bulk_modulus", "band_gap")
 """What the surrogate models directly; energy above hull is formation energy minus the hull's."""
@@ -34,26 +33,22 @@ class Choice:
 class Judgement:
     """The surrogate fitted to one state of knowledge."""
 
-    def __init__(self, parts: Parts, knowledge: Knowledge, head: HeadKeeper, ledger: Ledger) -> None:
+    def __init__(self, knowledge: Knowledge, head: HeadKeeper, ledger: Ledger) -> None:
         self._knowledge = knowledge
         self._head = head.predict(knowledge.pool)
         wanted = {"formation_energy" if p == "energy_above_hull" else p for p in knowledge.goal.properties}
         self._properties = tuple(p for p in MODELLED if p in wanted or p == "formation_energy")
-        self._model = CampaignModel(
-            self._properties,
-            seed=knowledge.goal.seed,
-            scales={p: calibration.scale for p, calibration in calibrations(ledger, knowledge).items()},
-        )
-        measurements, failed = knowledge.measurements()
-        self._model.fit(measurements, failed)
-        self._parts = parts
+        self.scales = {p: calibration.scale for p, calibration in calibrations(ledger, knowledge).items()}
+        self._model = CampaignModel(self._properties, seed=knowledge.goal.seed, scales=self.scales)
+        measurements, failed = knowledge.measurements(self._head)
+        self._model.fit(measurements, failed, pool=knowledge.points(knowledge.pool, self._head))
 
     def predictions(self) -> dict[str, dict[str, Quantity]]:
         """For every pool member, evaluated or not: each property with its calibrated standard deviation."""
         members = self._knowledge.pool
         if not members:
             return {}
-        table = self._model.predict(self._with_head(members, {}))
+        table = self._model.predict(self._knowledge.points(members, self._head))
         found: dict[str, dict[str, Quantity]] = {m.candidate.id: {} for m in members}
         for name, (mean, std) in table.items():
             unit = get_property(name).unit
@@ -77,7 +72,7 @@ class Judgement:
         offsets = {m.candidate.id: hulls.hull_formation_energy(m.amounts) for m in waiting}
         best = knowledge.best()
         picks = self._model.choose(
-            self._with_head(waiting, offsets),
+            knowledge.points(waiting, self._head, offsets),
             q=batch,
             exploration=exploration,
             goal=knowledge.goal,
@@ -99,14 +94,14 @@ class Judgement:
             if "formation_energy" in m.values
         }
         entries = [
-            HullEntry(name=r.candidate_id, amounts={s: 1.0}, energy_per_atom=0.0, source="reference", method="expected")
+            HullEntry(id=r.candidate_id, amounts={s: 1.0}, energy_per_atom=0.0, source="reference", method="expected")
             for s, r in knowledge.references.items()
         ]
         for m in knowledge.pool:
             energy = measured.get(m.candidate.id, predicted[m.candidate.id]["formation_energy"].value)
             entries.append(
                 HullEntry(
-                    name=m.candidate.id,
+                    id=m.candidate.id,
                     amounts=m.amounts,
                     energy_per_atom=energy,
                     source="campaign",
@@ -114,14 +109,6 @@ class Judgement:
                 )
             )
         return Hulls(entries)
-
-    def _with_head(self, members: list[PoolMember], offsets: dict[str, float]) -> list[PoolPoint]:
-        points = self._knowledge.points(members, offsets)
-        if not self._head:
-            return points
-        from dataclasses import replace
-
-        return [replace(p, extras={**p.extras, "head": self._head[p.candidate_id]}) for p in points]
 
 
 def calibrations(ledger: Ledger, knowledge: Knowledge) -> dict[str, Calibration]:

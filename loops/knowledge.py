@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..surrogate.campaign_model import Measurement, PoolPoint
-from ..tools.core.errors import EvaluationError
-from ..tools.core.properties import get_property
+from ..tools.core.properties import CATALOGUE, get_property
 from ..tools.core.types import (
     Brief,
     Candidate,
@@ -31,6 +30,10 @@ from .ledger import CandidateRow, EvaluationRow, Ledger
 
 NEAR_HULL = 0.025
 """eV/atom; within this of the hull a crystal counts as a useful proposal (thermal energy at room temperature)."""
+
+
+SAME_FAILURES = 5
+"""So many evaluations in a row that fail for one and the same reason are the evaluator's fault, not the crystals'."""
 
 
 class Reference(Frozen):
@@ -107,7 +110,7 @@ class Knowledge:
         """Hull of the references and every pool member, on the relaxation potential."""
         entries = [
             HullEntry(
-                name=r.candidate_id,
+                id=r.candidate_id,
                 amounts={r.symbol: 1.0},
                 energy_per_atom=r.energy_per_atom,
                 source="reference",
@@ -117,7 +120,7 @@ class Knowledge:
         ]
         entries += [
             HullEntry(
-                name=m.candidate.id,
+                id=m.candidate.id,
                 amounts=m.amounts,
                 energy_per_atom=m.relaxation.energy_per_atom,
                 source="campaign",
@@ -154,15 +157,21 @@ class Knowledge:
                 found[symbol] = row.observation.values["energy_per_atom"].value
         return found
 
-    def check_references(self) -> None:
-        """Raise EvaluationError when an elemental reference was evaluated and failed: nothing has a meaning then."""
-        for row in self.evaluations:
-            if row.request.purpose == "reference" and row.observation is not None and row.observation.failure:
-                raise EvaluationError(
-                    f"The reference of {row.request.candidate_id.removeprefix('reference-')} failed: "
-                    f"{row.observation.failure.reason}.",
-                    "Formation energies need it. Try another --evaluator or protocol in a new campaign.",
-                )
+    def broken_evaluator(self) -> str:
+        """Why paying for more makes no sense: a failed reference, or the same failure again and again; else empty."""
+        reasons = [
+            (row.request, row.observation.failure.reason if row.observation.failure else "")
+            for row in self.evaluations
+            if row.observation is not None
+        ]
+        for request, reason in reasons:
+            if reason and request.purpose == "reference":
+                symbol = request.candidate_id.removeprefix("reference-")
+                return f"The reference of {symbol}, without which no formation energy has a meaning, failed: {reason}."
+        last = [reason for _, reason in reasons[-SAME_FAILURES:]]
+        if len(last) == SAME_FAILURES and last[0] and len(set(last)) == 1:
+            return f"The last {SAME_FAILURES} evaluations all failed for one reason: {last[0]}."
+        return ""
 
     @cached_property
     def measured_hull(self) -> Hulls | None:
@@ -172,7 +181,7 @@ class Knowledge:
         method = self.method
         entries = [
             HullEntry(
-                name=f"reference-{symbol}",
+                id=f"reference-{symbol}",
                 amounts={symbol: 1.0},
                 energy_per_atom=energy,
                 source="reference",
@@ -186,7 +195,7 @@ class Knowledge:
             if row.request.purpose == "candidate" and done and row.observation is not None:
                 entries.append(
                     HullEntry(
-                        name=row.request.candidate_id,
+                        id=row.request.candidate_id,
                         amounts=members[row.request.candidate_id].amounts,
                         energy_per_atom=row.observation.values["energy_per_atom"].value,
                         source="campaign",
@@ -213,7 +222,7 @@ class Knowledge:
             member = members[row.request.candidate_id]
             values: dict[str, Quantity] = {}
             if row.observation.failure is None:
-                values = {k: v for k, v in row.observation.values.items() if k != "energy_per_atom"}
+                values = {k: v for k, v in row.observation.values.items() if k in CATALOGUE}
                 crystal = row.observation.crystal or member.relaxation.crystal
                 for name, value in geometry_values(crystal).items():
                     values.setdefault(name, Quantity(value=value, unit=get_property(name).unit))
@@ -267,8 +276,16 @@ class Knowledge:
 
     # --- for the surrogate ---------------------------------------------------------------------
 
-    def points(self, members: list[PoolMember], offsets: dict[str, float]) -> list[PoolPoint]:
-        """Pool members as the surrogate sees them; `offsets` are hull formation energies by candidate."""
+    def points(
+        self, members: list[PoolMember], head: dict[str, float], offsets: dict[str, float] | None = None
+    ) -> list[PoolPoint]:
+        """Pool members as the surrogate sees them.
+
+        Args:
+            members: which ones.
+            head: candidate to the network head's prediction; empty where no head was kept.
+            offsets: candidate to the hull's formation energy (eV/atom) at its composition.
+        """
         cheap = self.cheap
         return [
             PoolPoint(
@@ -280,18 +297,19 @@ class Knowledge:
                     "volume_per_atom": cheap[m.candidate.id]["volume_per_atom"],
                     "space_group": float(m.recognition.space_group),
                     "formation_energy": cheap[m.candidate.id]["formation_energy"],
+                    **({"head": head[m.candidate.id]} if head else {}),
                 },
                 cheap={k: v for k, v in cheap[m.candidate.id].items() if k != "energy_above_hull"},
-                offsets={"energy_above_hull": offsets.get(m.candidate.id, 0.0)},
+                offsets={} if offsets is None else {"energy_above_hull": offsets[m.candidate.id]},
             )
             for m in members
         ]
 
-    def measurements(self) -> tuple[list[Measurement], list[PoolPoint]]:
+    def measurements(self, head: dict[str, float]) -> tuple[list[Measurement], list[PoolPoint]]:
         """What was measured, and what failed, as the surrogate sees them."""
         done = [m for m in self.measured if m.values]
         failed = [m.member for m in self.measured if not m.values]
-        points = self.points([m.member for m in done], {})
+        points = self.points([m.member for m in done], head)
         measurements = [
             Measurement(
                 point=point,
@@ -299,7 +317,7 @@ class Knowledge:
             )
             for point, m in zip(points, done, strict=True)
         ]
-        return measurements, self.points(failed, {})
+        return measurements, self.points(failed, head)
 
     # --- for the planner -----------------------------------------------------------------------
 
@@ -334,12 +352,14 @@ class Knowledge:
         )
 
     def best_by_round(self, last: int) -> list[float | None]:
-        """Best weighted objective after each finished round (lower is better), on today's hull."""
+        """First objective of the best crystal known after each finished round, on today's hull; the last twenty."""
+        name = self.goal.objectives[0].property
         found: list[float | None] = []
         for number in range(1, last + 1):
-            ranks = [self.rank(m.values) for m in self.measured if m.values and m.row.round <= number]
-            finite = [r for r in ranks if r != float("inf")]
-            found.append(min(finite) if finite else None)
+            done = [m for m in self.measured if name in m.values and m.row.round <= number]
+            done = [m for m in done if self.meets_goal(m.values)] or done
+            best = min(done, key=lambda m: self.rank(m.values), default=None)
+            found.append(None if best is None else best.values[name].value)
         return found[-20:]
 
     def yields(self) -> dict[str, GeneratorYield]:

@@ -7,6 +7,7 @@ last durable mark and ends as an undisturbed one would. What is not here: when t
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from ..tools.core.types import (
     RoundPlan,
 )
 from .clock import StageClock
+from .failpoints import passing
 from .head import HeadKeeper
 from .judgement import Judgement
 from .knowledge import Knowledge, Reference, geometry_values
@@ -36,7 +38,7 @@ T = TypeVar("T")
 StageRunner = Callable[[str, Callable[[], T]], T]
 """Runs one stage by name: plainly, or as a Prefect task."""
 
-PROPOSE_FACTOR = 3
+SPARE = 1.5
 """Proposals asked of a generator for each one wanted, to make up for those that the screens reject."""
 
 POLL_S = 0.25
@@ -69,6 +71,7 @@ class Round:
         runner("evaluate", self.evaluate)
         runner("retrain", self.retrain)
         self.ledger.finish_round(self.number, {"seconds": {k: round(v, 3) for k, v in self.clock.take().items()}})
+        passing("finished")
 
     # --- propose and screen --------------------------------------------------------------------
 
@@ -86,7 +89,7 @@ class Round:
             rng = np.random.default_rng([self.goal.seed, self.number, index])
             with self.clock.measure("generate"):
                 self.parts.inform(name, Knowledge.read(self.ledger))
-                offered = self.parts.generators[name].propose(self.goal.space, want * PROPOSE_FACTOR, rng)
+                offered = self.parts.generators[name].propose(self.goal.space, math.ceil(want * SPARE), rng)
             got = 0
             for candidate in offered:
                 if got == want:
@@ -106,6 +109,7 @@ class Round:
         if spare:
             self.view.note(f"The generators gave {len(kept)} new crystals of {plan.proposals} asked for.")
         self.ledger.add_candidates(self.number, kept, rejected)
+        passing("proposed")
 
     def _screen(self, candidate: Candidate) -> tuple[str, str] | None:
         for screen in self.parts.screens:
@@ -139,6 +143,7 @@ class Round:
             with self.clock.measure("relax"):
                 results = self.parts.potential.relax([(r.candidate.id, r.candidate.crystal) for r in chunk], progress)
             self.ledger.add_relaxations(self.number, self._recognise(results))
+            passing("relaxed")
             done += len(chunk)
             self.view.progress(done, len(rows))
         self.view.known(Knowledge.read(self.ledger))
@@ -185,7 +190,8 @@ class Round:
         knowledge = Knowledge.read(self.ledger)
         left = self.goal.budget.evaluations - self.ledger.spent()
         with self.clock.measure("surrogate"):
-            picks = Judgement(self.parts, knowledge, self.head, self.ledger).choose(min(plan.batch, left), plan.exploration)
+            judgement = Judgement(knowledge, self.head, self.ledger)
+            picks = judgement.choose(min(plan.batch, left), plan.exploration)
         requests: list[tuple[str, EvaluationRequest, dict[str, Quantity], str]] = []
         booked = set(knowledge.evaluated_ids)
         for pick in picks:
@@ -202,11 +208,13 @@ class Round:
                 properties=self.goal.properties,
             )
             requests.append((self.parts.evaluator.key(request), request, pick.predicted, pick.why))
+        self.ledger.note("calibrated", self.number, {"scales": judgement.scales})
         unique = {key: (key, request, predicted, why) for key, request, predicted, why in requests}
         seen = {row.key for row in self.ledger.evaluations()}
         self.ledger.reserve(
             self.number, [r for k, r in unique.items() if k not in seen], self.goal.budget.evaluations
         )
+        passing("reserved")
 
     def _reference_request(self, reference: Reference) -> tuple[str, EvaluationRequest, dict[str, Quantity], str]:
         request = EvaluationRequest(
@@ -227,6 +235,7 @@ class Round:
         with self.clock.measure("evaluate"):
             self.ledger.mark(list(todo), "SUBMITTING", self.number)
             evaluator.submit(list(todo.items()))
+            passing("submitted")
             self.ledger.mark(list(todo), "RUNNING", self.number)
             total = len(todo)
             while todo:
@@ -234,6 +243,7 @@ class Round:
                     status = evaluator.lookup(key)
                     if status is JobStatus.DONE:
                         self.ledger.record(evaluator.harvest(key), self.number)
+                        passing("evaluated")
                         del todo[key]
                         self.view.progress(total - len(todo), total)
                         self.view.known(Knowledge.read(self.ledger))
@@ -247,7 +257,6 @@ class Round:
                         del todo[key]
                 if todo:
                     time.sleep(POLL_S)
-        Knowledge.read(self.ledger).check_references()
 
     # --- learn ---------------------------------------------------------------------------------
 
@@ -258,6 +267,7 @@ class Round:
         with self.clock.measure("retrain"):
             outcome = self.head.retrain(knowledge, self.number)
         self.ledger.note("head", self.number, outcome)
+        passing("retrained")
 
 
 def prepare_references(

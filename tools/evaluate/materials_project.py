@@ -88,6 +88,8 @@ def fetch_phases(
     key = api_key if api_key is not None else os.environ.get(KEY_VARIABLE, "")
     if not key.strip():
         return ProjectAnswer((), (f"Materials Project not asked: {KEY_VARIABLE} is not set.",))
+    if not re.fullmatch(r"[!-~]+", key.strip()):
+        return ProjectAnswer((), (f"Materials Project not asked: {KEY_VARIABLE} holds characters that no key has.",))
     systems = ["-".join(c) for n in range(1, len(symbols) + 1) for c in combinations(symbols, n)]
     notes: list[str] = []
     rows: list[Any] = []
@@ -99,8 +101,8 @@ def fetch_phases(
                 rows += page
                 if len(page) < PAGE or len(rows) >= total:
                     break
-    except (httpx.HTTPError, httpx.InvalidURL, _UnusableAnswer, UnicodeError) as error:
-        # The key travels in a header, and httpx's messages name the address at most.
+    except (httpx.HTTPError, httpx.InvalidURL, _UnusableAnswerError) as error:
+        # The key travels in a header of plain characters: no message of httpx repeats it.
         return ProjectAnswer((), (f"Materials Project gave no phases: {error or type(error).__name__}.",))
     phases, skipped = [], 0
     for row in rows:
@@ -118,7 +120,7 @@ def fetch_phases(
     return ProjectAnswer(tuple(phases[:max_phases]), tuple(notes))
 
 
-class _UnusableAnswer(Exception):
+class _UnusableAnswerError(Exception):
     """The server's answer is too large, too slow, refused, or not what its documentation says."""
 
 
@@ -136,25 +138,25 @@ def _read_page(
     }
     left = deadline - time.monotonic()
     if left <= 0:
-        raise _UnusableAnswer("no answer in time")
+        raise _UnusableAnswerError("no answer in time")
     body = bytearray()
     with web.stream("GET", ENDPOINT, params=parameters, timeout=left) as response:
         if response.status_code in {401, 403}:
-            raise _UnusableAnswer(f"the API key was refused (HTTP {response.status_code}); check {KEY_VARIABLE}")
+            raise _UnusableAnswerError(f"the API key was refused (HTTP {response.status_code}); check {KEY_VARIABLE}")
         if response.status_code != 200:
-            raise _UnusableAnswer(f"HTTP {response.status_code}")
+            raise _UnusableAnswerError(f"HTTP {response.status_code}")
         for chunk in response.iter_bytes():
             body += chunk
             if len(body) > MAX_BYTES:
-                raise _UnusableAnswer(f"the answer is larger than {MAX_BYTES // 1_000_000} MB")
+                raise _UnusableAnswerError(f"the answer is larger than {MAX_BYTES // 1_000_000} MB")
             if time.monotonic() > deadline:
-                raise _UnusableAnswer("the answer took too long")
+                raise _UnusableAnswerError("the answer took too long")
     try:
         answer = json.loads(bytes(body))
     except (ValueError, RecursionError):
-        raise _UnusableAnswer("the answer is not JSON") from None
+        raise _UnusableAnswerError("the answer is not JSON") from None
     if not isinstance(answer, Mapping) or not isinstance(answer.get("data"), list):
-        raise _UnusableAnswer("the answer has no list of data")
+        raise _UnusableAnswerError("the answer has no list of data")
     meta = answer.get("meta")
     total = meta.get("total_doc") if isinstance(meta, Mapping) else None
     return answer["data"], total if isinstance(total, int) else skip + len(answer["data"])

@@ -133,7 +133,7 @@ class Reference(Frozen):
     energy_per_atom: float
     """eV/atom."""
     structure: str
-    """Short name from `PROTOTYPES`, or `tabulated` for ASE's reference state."""
+    """Short name of the structure that it was relaxed from; what it became may have another symmetry."""
 
 
 def reference_structures(symbol: str, limit: int = 7) -> list[tuple[str, Crystal]]:
@@ -207,7 +207,9 @@ def compute_reference(symbol: str, potential: Potential, limit: int = 7) -> Refe
     """`find_reference` without table and cache."""
     structures = reference_structures(symbol, limit)
     results = potential.relax(structures)
-    ended = [(r.energy_per_atom, name, r.crystal) for (name, _), r in zip(structures, results, strict=True) if r.converged]
+    ended = [
+        (r.energy_per_atom, name, r.crystal) for (name, _), r in zip(structures, results, strict=True) if r.converged
+    ]
     if not ended:
         reasons = "; ".join(f"{r.candidate_id}: {r.failure.reason}" for r in results if r.failure)
         raise ToolError(

@@ -107,9 +107,7 @@ def test_missing_element_is_named():
         Hull([entry("na", {"Na": 1}, -1.0), entry("nacl", {"Na": 1, "Cl": 1}, -3.5)])
 
 
-@pytest.mark.parametrize(
-    "amounts", [{"Na": -1.0, "Cl": 2.0}, {"Na": 0.0}, {"Na": float("nan")}, {"K": 1.0}], ids=str
-)
+@pytest.mark.parametrize("amounts", [{"Na": -1.0, "Cl": 2.0}, {"Na": 0.0}, {"Na": float("nan")}, {"K": 1.0}], ids=str)
 def test_unusable_compositions_are_refused(amounts: dict[str, float]):
     with pytest.raises(ToolError):
         binary().hull_energy(amounts)

@@ -36,7 +36,7 @@ class Counting:
     def energies(self, crystals: Sequence[Crystal]) -> list[float]:
         return [self.sign * volume(c) / len(c) for c in crystals]
 
-    def relax(self, crystals, progress=None) -> list[Relaxation]:
+    def relax(self, crystals, progress=None) -> list[Relaxation]:  # noqa: ARG002 - the protocol's
         self.relaxed += len(crystals)
         failure = Failure(stage="relax", reason="toy refuses") if self.fails else None
         return [
@@ -57,8 +57,19 @@ class Counting:
 
 @pytest.mark.parametrize(
     ("symbol", "first"),
-    [("Na", "bcc"), ("Mg", "hcp"), ("Cu", "fcc"), ("Si", "diamond"), ("O", "alpha-oxygen"), ("N", "alpha-nitrogen")]
-    + [("S", "sulphur"), ("Cl", "iodine"), ("Mn", "alpha-manganese"), ("Ga", "gallium"), ("U", "alpha-uranium")],
+    [
+        ("Na", "bcc"),
+        ("Mg", "hcp"),
+        ("Cu", "fcc"),
+        ("Si", "diamond"),
+        ("O", "alpha-oxygen"),
+        ("N", "alpha-nitrogen"),
+        ("S", "sulphur"),
+        ("Cl", "iodine"),
+        ("Mn", "alpha-manganese"),
+        ("Ga", "gallium"),
+        ("U", "alpha-uranium"),
+    ],
 )
 def test_the_known_ground_state_is_tried_first(symbol, first):
     structures = reference_structures(symbol)
@@ -150,7 +161,7 @@ def test_a_table_with_a_changed_number_is_refused(tmp_path, monkeypatch):
     row = find_reference("K", Counting())
     good = tmp_path / "references_toy-1.json"
     good.write_text(references_table("toy-1", [row]))
-    monkeypatch.setattr(references.resources, "files", lambda package: tmp_path)
+    monkeypatch.setattr(references.resources, "files", lambda _: tmp_path)
     shipped_references.cache_clear()
     assert shipped_references("toy-1") == {"K": row}
     changed = json.loads(good.read_text())
@@ -179,10 +190,8 @@ KNOWN_FORMATION_ENERGIES = [
 def _compound(formula: str, structure: str, cell: dict[str, float]) -> Crystal:
     from ase.build import bulk
 
-    atoms = bulk("LiLiO" if formula == "Li2O" else formula, structure, **cell) if formula != "Li2O" else None
-    if atoms is None:
-        atoms = bulk("OLi2", "fluorite", **cell)
-    return from_ase(atoms)
+    # ASE builds fluorite as cation, then two anions; the oxide of lithium is its inverse.
+    return from_ase(bulk("OLi2" if formula == "Li2O" else formula, structure, **cell))
 
 
 def test_shipped_references_give_known_formation_energies():
@@ -190,7 +199,9 @@ def test_shipped_references_give_known_formation_energies():
 
     table = shipped_references("chgnet-0.3.0")
     crystals = [_compound(formula, structure, cell) for formula, structure, cell, _ in KNOWN_FORMATION_ENERGIES]
-    results = ChgnetPotential(device="cpu").relax([(row[0], c) for row, c in zip(KNOWN_FORMATION_ENERGIES, crystals, strict=True)])
+    results = ChgnetPotential(device="cpu").relax(
+        [(row[0], c) for row, c in zip(KNOWN_FORMATION_ENERGIES, crystals, strict=True)]
+    )
     for result, (formula, _, _, expected) in zip(results, KNOWN_FORMATION_ENERGIES, strict=True):
         species = result.crystal.species
         elements = sum(table[s].energy_per_atom for s in species) / len(species)

@@ -1,0 +1,230 @@
+"""Settings: packaged defaults, then the user's config.toml, then `LODESTONE_*` variables, then flags; all checked.
+
+Every default stands in `config.toml` alone; the models below hold types and ranges. What is not here: a request's
+own words, which win over `[campaign]` (`agent/goal.py`).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from ..tools.core.errors import ConfigError
+from ..tools.core.types import MAX_SITES, Frozen
+
+PREFIX = "LODESTONE_"
+MAX_FILE_BYTES = 200_000
+NOT_SETTINGS = frozenset({"LODESTONE_DEBUG", "LODESTONE_FAILPOINT"})
+"""Variables with our prefix that steer the process, not a campaign."""
+
+Protocol = Literal["fast", "moderate", "precise"]
+
+
+class CampaignSettings(Frozen):
+    """`[campaign]`"""
+
+    evaluations: int = Field(ge=1, le=1_000_000)
+    wall_hours: float = Field(gt=0, le=24 * 366)
+    rounds: int = Field(ge=1, le=100_000)
+    seed: int = Field(ge=0, lt=2**31)
+    max_atoms: int = Field(ge=1, le=MAX_SITES)
+    patience: int = Field(ge=1, le=10_000)
+    proposals: int = Field(ge=1, le=10_000)
+    batch: int = Field(ge=1, le=1_000)
+
+
+class PlannerSettings(Frozen):
+    """`[planner]`"""
+
+    model: str
+    fallback: str
+    base_url: str
+    timeout_s: float = Field(gt=0, le=3600)
+    max_calls: int = Field(ge=1, le=50)
+
+
+class GeneratorSettings(Frozen):
+    """`[generators]`"""
+
+    enabled: tuple[str, ...]
+
+
+class ScreenSettings(Frozen):
+    """`[screen]`"""
+
+    min_distance_factor: float = Field(gt=0, le=1)
+    min_volume_factor: float = Field(gt=0, le=1)
+    max_volume_factor: float = Field(ge=1, le=100)
+    max_aspect_ratio: float = Field(ge=1, le=100)
+    ltol: float = Field(gt=0, le=1)
+    stol: float = Field(gt=0, le=1)
+    angle_tol: float = Field(gt=0, le=30)
+
+
+class RelaxSettings(Frozen):
+    """`[relax]`"""
+
+    potential: str
+    fmax: float = Field(gt=0, le=10)
+    max_steps: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(ge=1, le=10_000)
+    chunk_size: int = Field(ge=1, le=10_000)
+
+
+class RecogniseSettings(Frozen):
+    """`[recognise]`"""
+
+    symprec: float = Field(gt=0, le=1)
+
+
+class SurrogateSettings(Frozen):
+    """`[surrogate]`"""
+
+    retrain_head: bool
+
+
+class GpawSettings(Frozen):
+    """`[evaluators.gpaw]`"""
+
+    protocol: Protocol
+    wall_limit_s: float = Field(gt=0)
+    max_attempts: int = Field(ge=1, le=20)
+
+
+class EspressoSettings(Frozen):
+    """`[evaluators.espresso]`"""
+
+    pseudo_dir: str
+    protocol: Protocol
+    wall_limit_s: float = Field(gt=0)
+    max_attempts: int = Field(ge=1, le=20)
+
+
+class SevenNetSettings(Frozen):
+    """`[evaluators.sevennet]`"""
+
+    fmax: float = Field(gt=0, le=10)
+    max_steps: int = Field(ge=1, le=100_000)
+    wall_limit_s: float = Field(gt=0)
+    max_attempts: int = Field(ge=1, le=20)
+
+
+class EvaluatorSettings(Frozen):
+    """`[evaluators]`"""
+
+    default: str
+    gpaw: GpawSettings
+    espresso: EspressoSettings
+    sevennet: SevenNetSettings
+
+
+class PrefectSettings(Frozen):
+    """`[prefect]`"""
+
+    enabled: bool
+    start_wait_s: float = Field(ge=0, le=600)
+
+
+class Settings(Frozen):
+    """All settings of a campaign; stored with it, so that `resume` uses the same."""
+
+    campaign: CampaignSettings
+    planner: PlannerSettings
+    generators: GeneratorSettings
+    screen: ScreenSettings
+    relax: RelaxSettings
+    recognise: RecogniseSettings
+    surrogate: SurrogateSettings
+    evaluators: EvaluatorSettings
+    prefect: PrefectSettings
+
+
+def load_settings(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, Any]) -> Settings:
+    """The settings in force.
+
+    Args:
+        path: the user's file; None takes `config.toml` of the working directory, where there is one.
+        env: environment; `LODESTONE_SECTION__KEY=value` counts.
+        overrides: dotted key to value, from flags.
+
+    Raises:
+        ConfigError: for a file that cannot be read, an unknown key, or a value of the wrong type or range.
+    """
+    table = defaults()
+    if path is not None and not path.is_file():
+        raise ConfigError(f"No settings file at {path}.", "Check --config.")
+    chosen = path if path is not None else Path("config.toml")
+    if chosen.is_file():
+        _merge(table, _read(chosen), str(chosen), ())
+    for name in sorted(env):
+        if name.startswith(PREFIX) and name not in NOT_SETTINGS:
+            keys = tuple(part.lower() for part in name[len(PREFIX) :].split("__"))
+            _merge(table, _nested(keys, _env_value(table, keys, env[name])), name, ())
+    for dotted, value in overrides.items():
+        _merge(table, _nested(tuple(dotted.split(".")), value), dotted, ())
+    try:
+        return Settings.model_validate(table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"Setting {where} is {first['input']!r}: {first['msg'].lower()}.", "Mend it, or leave it out for the default."
+        ) from error
+
+
+def defaults() -> dict[str, Any]:
+    """The packaged `config.toml` as a fresh nested dict."""
+    return tomllib.loads(_default_text())
+
+
+@cache
+def _default_text() -> str:
+    return (files(__package__) / "default_config.toml").read_text(encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_FILE_BYTES} bytes.", "A settings file is short.")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.", "Mend that line.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"Cannot read {path}: {error}.", "Check the file.") from error
+
+
+def _merge(base: dict[str, Any], extra: dict[str, Any], source: str, path: tuple[str, ...]) -> None:
+    for key, value in extra.items():
+        where = ".".join((*path, key))
+        if key not in base:
+            near = get_close_matches(key, base, n=1)
+            hint = f"Did you mean '{'.'.join((*path, near[0]))}'?" if near else f"Known: {', '.join(base)}."
+            raise ConfigError(f"Unknown setting '{where}' in {source}.", hint)
+        if isinstance(base[key], dict):
+            if not isinstance(value, dict):
+                raise ConfigError(f"'{where}' in {source} is a section, not a value.", f"Known: {', '.join(base[key])}.")
+            _merge(base[key], value, source, (*path, key))
+        else:
+            base[key] = value
+
+
+def _nested(keys: tuple[str, ...], value: Any) -> dict[str, Any]:
+    for key in reversed(keys):
+        value = {key: value}
+    result: dict[str, Any] = value
+    return result
+
+
+def _env_value(table: dict[str, Any], keys: tuple[str, ...], text: str) -> Any:
+    """Lists are comma-separated; pydantic turns other text into numbers and truth values."""
+    known: Any = table
+    for key in keys:
+        known = known.get(key) if isinstance(known, dict) else None
+    return [part.strip() for part in text.split(",") if part.strip()] if isinstance(known, list) else text

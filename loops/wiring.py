@@ -1,0 +1,257 @@
+"""The composition root: names from the settings become objects here, and nowhere else.
+
+A third-party package adds an implementation through an entry point of the group in `GROUPS`; the agent's toolbox
+gets read-only callables, so that a planner can look, and only the loop spends money.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..tools.core.errors import ConfigError, ToolError
+from ..tools.core.protocols import Evaluator, Generator, Planner, Potential, Recogniser, Screen
+from ..tools.core.types import Crystal, Failure, GoalSpec, Relaxation
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ..tools.screen.duplicates import DuplicateIndex
+    from .knowledge import Knowledge
+
+GROUPS = {"generators": "lodestone.generators", "evaluators": "lodestone.evaluators"}
+"""What can be added from outside, and by which entry-point group."""
+
+PARENTS = 20
+"""Best crystals that ionic substitution starts from, besides its own parents."""
+
+
+@dataclass
+class Parts:
+    """Everything a campaign works with."""
+
+    settings: Settings
+    generators: dict[str, Generator]
+    screens: list[Screen]
+    potential: Potential
+    recogniser: Recogniser
+    evaluator: Evaluator
+    planner: Planner
+    new_duplicate_index: Callable[[], DuplicateIndex]
+    relaxed_screen: Screen
+    toolbox: Toolbox = field(default_factory=lambda: Toolbox())
+
+    def inform(self, generator: str, knowledge: Knowledge) -> None:
+        """Tell a generator, where it can use it, what was proposed already and which crystals are the best so far."""
+        target = self.generators[generator]
+        if hasattr(target, "known"):
+            target.known = frozenset(row.candidate.id for row in knowledge.rows)
+        if hasattr(target, "parents"):
+            ranked = sorted(knowledge.pool, key=lambda m: knowledge.cheap[m.candidate.id]["energy_above_hull"])
+            target.parents = tuple(m.candidate for m in ranked[:PARENTS])
+
+    def watch(self, knowledge: Knowledge) -> None:
+        """Give the planner's tools something to look at."""
+        self.toolbox.knowledge = knowledge
+
+    def check_relaxed(self, result: Relaxation) -> Failure | None:
+        """Whether a relaxed crystal is still a solid, by the same screen as before."""
+        from ..tools.core.structure import reduced_formula
+        from ..tools.core.types import Candidate, Provenance
+
+        verdict = self.relaxed_screen.check(
+            Candidate(
+                id=result.candidate_id,
+                crystal=result.crystal,
+                formula=reduced_formula(result.crystal),
+                provenance=Provenance(generator="relaxation"),
+            )
+        )
+        return None if verdict.passed else Failure(stage="relax", reason=f"after relaxation: {verdict.reason}")
+
+    def extra_properties(self, crystal: Crystal, properties: tuple[str, ...]) -> dict[str, float]:
+        """What the potential says of properties that cost it more than one relaxation, where the goal asks."""
+        if "bulk_modulus" not in properties:
+            return {}
+        from ..tools.relax.elastic import bulk_modulus
+
+        value = bulk_modulus(self.potential, crystal)
+        return {} if value is None else {"bulk_modulus": value}
+
+    def reference(self, symbol: str) -> tuple[Crystal, float]:
+        """The element's lowest crystal on the potential: shipped, remembered, or relaxed now."""
+        from platformdirs import user_cache_path
+
+        from ..tools.evaluate.references import lowest_reference
+
+        return lowest_reference(symbol, self.potential, user_cache_path("lodestone") / "references")
+
+
+class Toolbox:
+    """Read-only views of the newest knowledge, for the planner's tools."""
+
+    def __init__(self) -> None:
+        self.knowledge: Knowledge | None = None
+
+    def callables(self) -> dict[str, Callable[..., Any]]:
+        """Name to callable; each returns plain data."""
+        return {"best_so_far": self.best_so_far, "failures": self.failures, "hull": self.hull}
+
+    def best_so_far(self) -> list[dict[str, Any]]:
+        """The five best evaluated crystals with their measured properties."""
+        if self.knowledge is None:
+            return []
+        knowledge = self.knowledge
+        ranked = sorted((m for m in knowledge.measured if m.values), key=lambda m: knowledge.rank(m.values))
+        return [
+            {
+                "formula": m.member.candidate.formula,
+                "space_group": m.member.recognition.space_group_symbol,
+                "generator": m.member.candidate.provenance.generator,
+                **{k: round(q.value, 4) for k, q in m.values.items()},
+            }
+            for m in ranked[:5]
+        ]
+
+    def failures(self) -> dict[str, int]:
+        """Reasons for which crystals were lost, with counts, the ten most frequent."""
+        if self.knowledge is None:
+            return {}
+        from collections import Counter
+
+        counts = Counter(f"{r.failure['stage']}: {r.failure['reason'][:60]}" for r in self.knowledge.rows if r.failure)
+        return dict(counts.most_common(10))
+
+    def hull(self) -> list[dict[str, Any]]:
+        """Crystals within 25 meV/atom of the hull on the relaxation potential, at most twenty."""
+        if self.knowledge is None:
+            return []
+        cheap = self.knowledge.cheap
+        near = sorted(self.knowledge.pool, key=lambda m: cheap[m.candidate.id]["energy_above_hull"])[:20]
+        return [
+            {
+                "formula": m.candidate.formula,
+                "space_group": m.recognition.space_group_symbol,
+                "energy_above_hull": round(cheap[m.candidate.id]["energy_above_hull"], 4),
+                "evaluated": m.candidate.id in self.knowledge.evaluated_ids,
+            }
+            for m in near
+            if cheap[m.candidate.id]["energy_above_hull"] <= 0.025
+        ]
+
+
+def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator) -> Parts:
+    """All parts of a campaign. Raises ConfigError for an unknown name, GoalError for an impossible composition."""
+    from ..tools.generate.compositions import compositions
+    from ..tools.recognise.recogniser import CrystalRecogniser
+    from ..tools.screen.chemistry import ChemistryScreen
+    from ..tools.screen.duplicates import DuplicateIndex
+    from ..tools.screen.geometry import GeometryScreen
+
+    compositions(goal.space)  # an impossible composition is refused before anything is written
+    s = settings.screen
+    geometry = GeometryScreen(s.min_distance_factor, s.min_volume_factor, s.max_volume_factor, s.max_aspect_ratio)
+    toolbox = Toolbox()
+    return Parts(
+        settings=settings,
+        generators=_generators(settings),
+        screens=[geometry, ChemistryScreen(goal.space)],
+        potential=potential_for(settings),
+        recogniser=CrystalRecogniser(symprec=settings.recognise.symprec),
+        evaluator=evaluator,
+        planner=planner_for(settings, toolbox),
+        new_duplicate_index=lambda: DuplicateIndex(s.ltol, s.stol, s.angle_tol),
+        relaxed_screen=geometry,
+        toolbox=toolbox,
+    )
+
+
+def potential_for(settings: Settings) -> Potential:
+    """The relaxation potential by name."""
+    from ..tools.relax.batched import RelaxationSettings
+    from ..tools.relax.chgnet import ChgnetPotential
+
+    relax = settings.relax
+    if relax.potential != "chgnet":
+        raise ConfigError(f"Unknown potential '{relax.potential}' in [relax].", "Known: chgnet.")
+    return ChgnetPotential(
+        RelaxationSettings(fmax=relax.fmax, max_steps=relax.max_steps, batch_size=relax.batch_size)
+    )
+
+
+def planner_for(settings: Settings, toolbox: Toolbox) -> Planner:
+    """The planner with its chain of models: primary, fallback, and always the built-in one behind them."""
+    from ..agent.planner import AgentPlanner, PlannerBounds
+    from ..agent.policy import PlanLimits
+    from ..agent.providers import ModelSettings, load_model
+
+    planner, campaign = settings.planner, settings.campaign
+    models = []
+    for name in dict.fromkeys((planner.model, planner.fallback)):
+        model = load_model(ModelSettings(name=name, base_url=planner.base_url, timeout_s=planner.timeout_s))
+        if model is not None:
+            models.append((name, model))
+    return AgentPlanner(
+        models,
+        toolbox.callables(),
+        PlanLimits(
+            max_proposals=campaign.proposals,
+            min_proposals=min(8, campaign.proposals),
+            max_batch=campaign.batch,
+        ),
+        PlannerBounds(model_calls=planner.max_calls, timeout_s=planner.timeout_s),
+    )
+
+
+def evaluator_by_name(name: str, settings: Settings, directory: Path) -> Evaluator:
+    """One evaluator, with its jobs inside the campaign directory. Raises ConfigError."""
+    from ..tools.evaluate.registry import create_evaluator
+
+    tables = settings.evaluators.model_dump(mode="json")
+    table = tables.get(name)
+    return create_evaluator(name, directory / "jobs", table if isinstance(table, dict) else None)
+
+
+def choose_evaluator(goal: GoalSpec, settings: Settings, directory: Path) -> Evaluator:
+    """The goal's evaluator, or for `auto` the best installed one. Raises ConfigError, EvaluationError."""
+    from ..tools.evaluate.registry import evaluator_names, pick_best
+
+    names = evaluator_names() if goal.evaluator in ("auto", "dft") else (goal.evaluator,)
+    found = [evaluator_by_name(n, settings, directory) for n in names]
+    if goal.evaluator == "dft":
+        # A request that says DFT must not be served by a potential, however good.
+        found = [e for e in found if e.fidelity == "dft"]
+    return pick_best(found, goal.properties)
+
+
+def _generators(settings: Settings) -> dict[str, Generator]:
+    from ..tools.generate.prototypes import PrototypeGenerator
+    from ..tools.generate.random_symmetric import RandomSymmetricGenerator
+    from ..tools.generate.substitution import SubstitutionGenerator
+
+    table: dict[str, Callable[[], Generator]] = {
+        "random": RandomSymmetricGenerator,
+        "prototypes": PrototypeGenerator,
+        "substitution": SubstitutionGenerator,
+    }
+    table |= {point.name: _loader(point) for point in entry_points(group=GROUPS["generators"])}
+    found = {}
+    for name in settings.generators.enabled:
+        if name not in table:
+            raise ConfigError(f"Unknown generator '{name}' in [generators].", f"Known: {', '.join(sorted(table))}.")
+        found[name] = table[name]()
+    if not found:
+        raise ConfigError("No generator is enabled in [generators].", f"Enable some of: {', '.join(sorted(table))}.")
+    return found
+
+
+def _loader(point: Any) -> Callable[[], Generator]:
+    def make() -> Generator:
+        made = point.load()()
+        if not isinstance(made, Generator):
+            raise ToolError(f"Entry point '{point.name}' does not give a Generator.", "Fix its package.")
+        return made
+
+    return make

@@ -1,0 +1,143 @@
+"""The relaxation loop by itself, on toy models whose answer is known exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from lodestone.tools.core.errors import ToolError
+from lodestone.tools.core.structure import from_ase, volume
+from lodestone.tools.core.types import Crystal
+from lodestone.tools.relax.batched import ModelOutput, RelaxationSettings, relax_batched
+
+
+@dataclass
+class EmtModel:
+    """ASE's effective-medium theory as a batch model; remembers how full its calls were."""
+
+    name: str = "emt"
+    sizes: list[int] = field(default_factory=list)
+
+    def evaluate(self, atoms):
+        self.sizes.append(len(atoms))
+        outputs = []
+        for one in atoms:
+            copy = one.copy()
+            copy.calc = EMT()
+            outputs.append(
+                ModelOutput(
+                    energy=float(copy.get_potential_energy()),
+                    forces=copy.get_forces(),
+                    stress=copy.get_stress(voigt=False),
+                    min_distance=2.0,
+                )
+            )
+        return outputs
+
+
+@dataclass
+class Scripted:
+    """Gives the same output at every step, changed by the test."""
+
+    output: ModelOutput
+    name: str = "scripted"
+
+    def evaluate(self, atoms):
+        return [self.output for _ in atoms]
+
+
+def copper(scale: float = 1.0, seed: int | None = None) -> Crystal:
+    atoms = bulk("Cu", "fcc", 3.6 * scale, cubic=True)
+    if seed is not None:
+        atoms.rattle(0.1, seed=seed)
+    return from_ase(atoms)
+
+
+def output(**changes) -> ModelOutput:
+    base = {"energy": -4.0, "forces": np.zeros((4, 3)), "stress": np.zeros((3, 3)), "min_distance": 2.0}
+    return ModelOutput(**{**base, **changes})
+
+
+def test_strained_and_rattled_copper_returns_to_its_emt_lattice():
+    settings = RelaxationSettings(fmax=0.005)
+    for result in relax_batched(
+        EmtModel(), [("a", copper(1.08)), ("b", copper(0.95, 1)), ("c", copper(1, 2))], settings
+    ):
+        assert result.converged
+        assert volume(result.crystal) ** (1 / 3) == pytest.approx(3.5917, abs=0.005)  # EMT's own minimum
+        assert result.energy_per_atom == pytest.approx(-0.0057, abs=0.002)
+
+
+def test_finished_crystals_leave_and_the_next_take_their_place():
+    model = EmtModel()
+    crystals = [(str(i), copper(1.0 + 0.01 * i, i)) for i in range(6)]
+    results = relax_batched(model, crystals, RelaxationSettings(batch_size=3))
+    assert max(model.sizes) == 3
+    assert sum(model.sizes) == sum(result.steps + 1 for result in results)
+    assert [size for size in model.sizes if size < 3] == sorted((s for s in model.sizes if s < 3), reverse=True)
+
+
+def test_results_do_not_depend_on_batch_size():
+    crystals = [(str(i), copper(1.02, i)) for i in range(4)]
+    one, four = (relax_batched(EmtModel(), crystals, RelaxationSettings(batch_size=size)) for size in (1, 4))
+    for a, b in zip(one, four, strict=True):
+        assert a.crystal == b.crystal
+        assert a.steps == b.steps
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"energy": float("nan")}, "not finite"),
+        ({"energy": -4000.0}, "eV/atom is outside"),
+        ({"energy": 4000.0}, "eV/atom is outside"),
+        ({"forces": np.full((4, 3), np.inf)}, "not finite"),
+        ({"forces": np.full((4, 3), 5e3)}, "diverges"),
+        ({"min_distance": 0.3}, "collided"),
+    ],
+)
+def test_senseless_model_answers_end_with_a_reason(changes, words):
+    (result,) = relax_batched(Scripted(output(**changes)), [("x", copper())], RelaxationSettings())
+    assert result.failure is not None
+    assert words in result.failure.reason
+    assert result.crystal == copper()
+    assert result.steps == 0
+
+
+def test_a_cell_that_blows_up_ends_with_its_last_sane_crystal():
+    settings = RelaxationSettings(max_volume_change=1.5)
+    pushing = Scripted(output(stress=-0.5 * np.eye(3)))
+    (result,) = relax_batched(pushing, [("x", copper())], settings)
+    assert result.failure is not None
+    assert "volume changed" in result.failure.reason
+    assert volume(copper()) < volume(result.crystal) <= 1.5 * volume(copper())
+
+
+def test_a_relaxation_that_does_not_end_says_so():
+    wobbling = Scripted(output(forces=np.array([[0.2, 0, 0], [-0.2, 0, 0], [0, 0, 0], [0, 0, 0]])))
+    (result,) = relax_batched(wobbling, [("x", copper())], RelaxationSettings(max_steps=4))
+    assert result.failure is not None
+    assert "not converged in 4 steps" in result.failure.reason
+    assert result.steps == 4
+    assert result.fmax == pytest.approx(0.2)
+
+
+def test_a_rattle_leaves_a_saddle_and_repeats_itself():
+    # Copper in a simple cubic cell is stationary by symmetry alone, far above its fcc ground state.
+    saddle = from_ase(bulk("Cu", "sc", 2.4).repeat(2))
+    still, moved, again = (
+        relax_batched(EmtModel(), [("x", saddle)], RelaxationSettings(rattle=amount))[0] for amount in (0, 0.05, 0.05)
+    )
+    assert moved.energy_per_atom < still.energy_per_atom - 0.05
+    assert moved.crystal == again.crystal
+
+
+@pytest.mark.parametrize(
+    "bad", [{"rattle": -0.1}, {"fmax": 0.0}, {"batch_size": 0}, {"max_volume_change": 1.0}, {"max_steps": -1}]
+)
+def test_senseless_settings_are_refused(bad):
+    with pytest.raises(ToolError):
+        RelaxationSettings(**bad)

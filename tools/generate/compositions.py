@@ -1,0 +1,188 @@
+"""Which compositions of a chemical space are worth a crystal: charge neutrality and electronegativity (SMACT), or
+stoichiometric enumeration for metals and for covalent pairs that have no ionic picture.
+
+What is not here: crystals of these compositions (the generators).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import combinations, product
+from math import gcd
+from typing import Literal
+
+from ..core.errors import GoalError
+from ..core.types import ChemicalSpace, Frozen
+
+MAX_COEFFICIENT = 8
+"""Largest number of one element in an ionic formula unit (as in spinel-like A3B5O12 only its simpler relatives)."""
+
+MAX_METAL_ATOMS = 5
+"""Atoms in the formula unit of an enumerated intermetallic: up to A4B, which covers most binary ground states."""
+
+MAX_SUBSETS = 400
+"""Element subsets of a wide space that are looked at; a fixed stride through all of them keeps the choice fair."""
+
+NOBLE = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Rn"})
+
+
+class CompositionChoice(Frozen):
+    """One composition. `rank` starts at 0 for the chemically simplest."""
+
+    formula: str
+    amounts: dict[str, int]
+    """Atoms of each element in the formula unit."""
+    oxidation_states: dict[str, int] | None
+    """One state for each element; None where there is no ionic picture."""
+    kind: Literal["ionic", "covalent", "metallic", "element"]
+    rank: int = 0
+
+    @property
+    def atoms(self) -> int:
+        """Atoms in the formula unit."""
+        return sum(self.amounts.values())
+
+
+@lru_cache(maxsize=64)
+def compositions(space: ChemicalSpace) -> tuple[CompositionChoice, ...]:
+    """Every composition of a space, the simplest first; the same space gives the same list.
+
+    Ionic: all elements in states that occur commonly, neutral, the more electronegative ones negative
+    (`smact.neutral_ratios`, `smact.screening.pauling_test`; Davies et al., JOSS 4, 1361 (2019)). Only metals: all
+    small integer ratios. Neither: covalent, all small ratios.
+
+    Raises:
+        GoalError: when the space has no composition, or none that fits its number of atoms.
+    """
+    if space.formula is not None:
+        return (_fixed(space, space.formula),)
+    low, high = space.n_elements
+    found: list[CompositionChoice] = []
+    for elements in _subsets(space, low, high):
+        found += _of_elements(elements, space.max_atoms)
+    if not found:
+        raise GoalError(
+            f"No composition of {'-'.join(space.allowed[:12])} with {low} to {high} elements and at most "
+            f"{space.max_atoms} atoms is charge-neutral or metallic.",
+            "Allow other elements, another number of elements, or larger cells.",
+        )
+    found.sort(key=lambda c: (c.atoms, c.formula))
+    return tuple(c.model_copy(update={"rank": i}) for i, c in enumerate(found))
+
+
+def is_charge_balanced(formula: str) -> bool:
+    """Whether a formula is neutral in common oxidation states, or a metal or element."""
+    amounts = _amounts(formula)
+    return _kind(amounts)[0] != "covalent"
+
+
+def _fixed(space: ChemicalSpace, formula: str) -> CompositionChoice:
+    amounts = _amounts(formula)
+    if sum(amounts.values()) > space.max_atoms:
+        raise GoalError(
+            f"One formula unit of {formula} has {sum(amounts.values())} atoms, more than the {space.max_atoms} allowed.",
+            "Allow larger cells, e.g. 'up to 40 atoms'.",
+        )
+    if set(amounts) <= NOBLE:
+        raise GoalError(f"{formula} is a noble gas and makes no compound.", "Name another composition.")
+    kind, states = _kind(amounts)
+    return CompositionChoice(formula=_reduced(amounts), amounts=amounts, oxidation_states=states, kind=kind)
+
+
+def _subsets(space: ChemicalSpace, low: int, high: int) -> Iterator[tuple[str, ...]]:
+    free = [e for e in space.allowed if e not in space.required and e not in NOBLE]
+    subsets: list[tuple[str, ...]] = []
+    for size in range(max(low, len(space.required), 1), min(high, len(space.allowed)) + 1):
+        subsets += [
+            tuple(sorted((*space.required, *extra))) for extra in combinations(free, size - len(space.required))
+        ]
+    step = max(1, len(subsets) // MAX_SUBSETS)
+    yield from subsets[::step]
+
+
+def _of_elements(elements: tuple[str, ...], max_atoms: int) -> list[CompositionChoice]:
+    from pymatgen.core import Element
+
+    if len(elements) == 1:
+        only = elements[0]
+        return [CompositionChoice(formula=_reduced({only: 1}), amounts={only: 1}, oxidation_states=None, kind="element")]
+    ionic = _ionic(elements, max_atoms)
+    if ionic:
+        return ionic
+    metallic = all(Element(e).is_metal or Element(e).is_metalloid for e in elements)
+    kind: Literal["metallic", "covalent"] = "metallic" if metallic else "covalent"
+    choices = []
+    for counts in product(range(1, MAX_METAL_ATOMS), repeat=len(elements)):
+        if sum(counts) <= min(MAX_METAL_ATOMS, max_atoms) and gcd(*counts) == 1:
+            amounts = dict(zip(elements, counts, strict=True))
+            choices.append(
+                CompositionChoice(formula=_reduced(amounts), amounts=amounts, oxidation_states=None, kind=kind)
+            )
+    return choices
+
+
+def _ionic(elements: tuple[str, ...], max_atoms: int) -> list[CompositionChoice]:
+    """Neutral formula units; each ratio once, with the states that were found first."""
+    import smact
+    from smact.screening import pauling_test
+
+    found: dict[str, CompositionChoice] = {}
+    electronegativities = [smact.Element(e).pauling_eneg for e in elements]
+    limit = min(MAX_COEFFICIENT, max_atoms) if len(elements) == 2 else min(4 if len(elements) == 3 else 3, max_atoms)
+    for states in product(*(_states(e) for e in elements)):
+        if min(states) >= 0 or max(states) <= 0:
+            continue
+        if not pauling_test(states, electronegativities, symbols=list(elements)):
+            continue
+        for counts in smact.neutral_ratios(list(states), threshold=limit):
+            amounts = dict(zip(elements, (int(c) for c in counts), strict=True))
+            formula = _reduced(amounts)
+            if sum(amounts.values()) <= max_atoms and formula not in found:
+                found[formula] = CompositionChoice(
+                    formula=formula,
+                    amounts=amounts,
+                    oxidation_states=dict(zip(elements, states, strict=True)),
+                    kind="ionic",
+                )
+    return list(found.values())
+
+
+def _states(symbol: str) -> tuple[int, ...]:
+    """Common oxidation states; all known ones for an element without a common one."""
+    from pymatgen.core import Element
+
+    element = Element(symbol)
+    states = element.common_oxidation_states or element.oxidation_states
+    return tuple(int(s) for s in states if s)
+
+
+def _kind(amounts: dict[str, int]) -> tuple[Literal["ionic", "covalent", "metallic", "element"], dict[str, int] | None]:
+    from pymatgen.core import Element
+    from smact import Element as SmactElement
+    from smact.screening import pauling_test
+
+    elements = tuple(amounts)
+    if len(elements) == 1:
+        return "element", None
+    electronegativities = [SmactElement(e).pauling_eneg for e in elements]
+    for states in product(*(_states(e) for e in elements)):
+        neutral = sum(s * amounts[e] for s, e in zip(states, elements, strict=True)) == 0
+        if neutral and pauling_test(states, electronegativities, symbols=list(elements)):
+            return "ionic", dict(zip(elements, states, strict=True))
+    if all(Element(e).is_metal or Element(e).is_metalloid for e in elements):
+        return "metallic", None
+    return "covalent", None
+
+
+def _amounts(formula: str) -> dict[str, int]:
+    from pymatgen.core import Composition
+
+    reduced, _ = Composition(formula).get_integer_formula_and_factor()
+    return {str(e): round(n) for e, n in sorted(Composition(reduced).items(), key=lambda item: item[0].symbol)}
+
+
+def _reduced(amounts: dict[str, int]) -> str:
+    from pymatgen.core import Composition
+
+    return str(Composition(amounts).reduced_formula)
