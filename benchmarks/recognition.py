@@ -18,7 +18,7 @@ from lodestone.tools.recognise.held_out import NOISES, Sample, known, measure, u
 from lodestone.tools.recognise.symmetry import crystal_system
 from lodestone.tools.recognise.weights import HERE, load
 
-TOLERANCES = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5)
+TOLERANCES = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 """Å; spglib's customary tolerance, and looser ones of which the best at each noise is shown."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import logging
 import os
 import signal
 import sys
@@ -89,6 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     signal.signal(signal.SIGTERM, _interrupt)
+    # Threads that spin while they wait slow each other to a crawl as soon as anything else runs on the machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # moyopy remarks on every supercell that it was given one; that is no news to anybody here.
+    logging.getLogger("moyo").setLevel(logging.ERROR)
     try:
         from . import commands
 

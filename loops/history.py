@@ -21,6 +21,7 @@ def build_record(directory: Path) -> CampaignRecord:
     knowledge = Knowledge.read(ledger)
     events = ledger.events()
     evaluations = knowledge.evaluations
+    found = {m.row.key for m in knowledge.hits()}
     wall_s = active_seconds(ledger)
     method = str(ledger.meta("method"))
     status = str(ledger.meta("status"))
@@ -41,7 +42,9 @@ def build_record(directory: Path) -> CampaignRecord:
         method=method,
         potential=knowledge.potential,
         plans=tuple(plan for plan, _ in ledger.plans()),
-        evaluated=tuple(_evaluated(knowledge, m, order) for order, m in enumerate(knowledge.measured, start=1)),
+        evaluated=tuple(
+            _evaluated(knowledge, m, order, m.row.key in found) for order, m in enumerate(knowledge.measured, start=1)
+        ),
         pool=_pool(knowledge),
         hull=_hull(knowledge, method),
         hull_statement=_statement(knowledge, method),
@@ -56,7 +59,7 @@ def build_record(directory: Path) -> CampaignRecord:
     )
 
 
-def _evaluated(knowledge: Knowledge, m: Measured, order: int) -> EvaluatedCrystal:
+def _evaluated(knowledge: Knowledge, m: Measured, order: int, found: bool) -> EvaluatedCrystal:
     candidate, recognition = m.member.candidate, m.member.recognition
     return EvaluatedCrystal(
         key=m.row.key,
@@ -73,7 +76,7 @@ def _evaluated(knowledge: Knowledge, m: Measured, order: int) -> EvaluatedCrysta
         values=m.values,
         predicted=m.row.predicted,
         cheap=knowledge.cheap[candidate.id],
-        meets_goal=knowledge.meets_goal(m.values),
+        meets_goal=found,
         evaluator=m.observation.evaluator,
         method=m.observation.method,
         cost_core_s=m.observation.cost_core_s,

@@ -268,11 +268,15 @@ class Knowledge:
         return min(done, key=lambda m: (not self.meets_goal(m.values), self.rank(m.values), m.row.position))
 
     def hits(self) -> list[Measured]:
-        """Measured crystals that meet every constraint; without a constraint, those on the hull."""
+        """Measured crystals that count as found: all that keep every constraint; without constraints those on the
+        hull for a goal of stability, and the single best for any other goal."""
         done = [m for m in self.measured if m.values]
         if self.goal.constraints:
             return [m for m in done if self.meets_goal(m.values)]
-        return [m for m in done if "energy_above_hull" in m.values and m.values["energy_above_hull"].value <= 1e-6]
+        if self.goal.objectives[0].property in ("energy_above_hull", "formation_energy"):
+            return [m for m in done if "energy_above_hull" in m.values and m.values["energy_above_hull"].value <= 1e-6]
+        best = self.best()
+        return [] if best is None else [best]
 
     # --- for the surrogate ---------------------------------------------------------------------
 

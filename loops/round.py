@@ -25,6 +25,7 @@ from ..tools.core.types import (
     Relaxation,
     RoundPlan,
 )
+from ..tools.relax.symmetrise import polish
 from .clock import StageClock
 from .failpoints import passing
 from .head import HeadKeeper
@@ -141,7 +142,8 @@ class Round:
                 self.view.progress(base + n, len(rows))
 
             with self.clock.measure("relax"):
-                results = self.parts.potential.relax([(r.candidate.id, r.candidate.crystal) for r in chunk], progress)
+                raw = self.parts.potential.relax([(r.candidate.id, r.candidate.crystal) for r in chunk], progress)
+                results = polish(self.parts.potential, raw)
             self.ledger.add_relaxations(self.number, self._recognise(results))
             passing("relaxed")
             done += len(chunk)

@@ -48,6 +48,7 @@ class Recipe:
     strain: float = 0.02
     axes: float = 0.03
     average: float = 0.995
+    held_out: int = 500
 
 
 class ShakenCrystals(Dataset):
@@ -137,8 +138,8 @@ def _finish(network: CrystalNetwork, recipe: Recipe, labels: list[str], out: Pat
         return written
     figures = []
     for noise in NOISES:
-        figures.append(measure(network, written, known(noise, 500), noise, "known prototypes"))
-        figures.append(measure(network, written, unknown(noise, 300), noise, "unknown crystals"))
+        figures.append(measure(network, written, known(noise, recipe.held_out), noise, "known prototypes"))
+        figures.append(measure(network, written, unknown(noise, recipe.held_out), noise, "unknown crystals"))
     return save(out, network, {**card, "held_out": tuple(figures)})
 
 
