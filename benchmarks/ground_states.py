@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import statistics
 import tempfile
 import time
@@ -20,18 +21,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from pymatgen.core import Composition
+
+from benchmarks.textbook import SYSTEMS, Builder, textbook_crystals
 from lodestone.loops.campaign import Campaign
 from lodestone.loops.commands import understand
-from lodestone.loops.knowledge import Knowledge
+from lodestone.loops.knowledge import Knowledge, Measured
 from lodestone.loops.settings import load_settings
 from lodestone.loops.view import View
 from lodestone.loops.wiring import build_parts, choose_evaluator, potential_for
 from lodestone.tools.core.protocols import Potential
 from lodestone.tools.core.structure import from_pymatgen
 from lodestone.tools.core.types import ChemicalSpace
-from pymatgen.core import Composition
-
-from benchmarks.textbook import SYSTEMS, Builder, textbook_crystals
 
 TOLERANCE = 0.002
 """eV/atom; found means within this of the truth, or below."""
@@ -71,10 +72,16 @@ class Watch(View):
 
     def known(self, knowledge: Knowledge) -> None:
         """Raise Found when there is one."""
-        for m in knowledge.measured:
-            energy = m.member.relaxation.energy_per_atom
-            if m.values and m.member.candidate.formula == self.formula and energy <= self.truth + TOLERANCE:
-                raise Found
+        if any(_is_found(m, self.formula, self.truth) for m in knowledge.measured):
+            raise Found
+
+
+def _is_found(m: Measured, formula: str, truth: float) -> bool:
+    return (
+        bool(m.values)
+        and m.member.candidate.formula == formula
+        and m.member.relaxation.energy_per_atom <= truth + TOLERANCE
+    )
 
 
 def truth_of(potential: Potential, elements: tuple[str, ...], prototypes: dict[str, Builder]) -> tuple[str, float]:
@@ -93,7 +100,7 @@ def run_campaign(system: str, formula: str, truth: float, seed: int) -> Outcome:
     """The product itself, told the chemical system and the budget."""
     began = time.perf_counter()
     settings = load_settings(None, {"LODESTONE_PREFECT__ENABLED": "false"}, {})
-    words = f"find the most stable compound in the {system} system; {MAX_EVALUATIONS} evaluations; 6 hours; seed {seed}"
+    words = f"most stable compound in the {system} system; {MAX_EVALUATIONS} evaluations with sevennet; 6 hours; seed {seed}"
     understanding = understand(words, settings)
     reduced = Composition(formula).reduced_formula
     with tempfile.TemporaryDirectory() as folder:
@@ -110,18 +117,17 @@ def run_campaign(system: str, formula: str, truth: float, seed: int) -> Outcome:
         knowledge = Knowledge.read(campaign.ledger)
     relaxed = [r for r in knowledge.rows if r.relaxation is not None]
     energies = [
-        (i, r) for i, r in enumerate(relaxed, start=1) if r.candidate.formula == reduced and r.relaxation.converged  # type: ignore[union-attr]
+        (i, r)
+        for i, r in enumerate(relaxed, start=1)
+        if r.candidate.formula == reduced and r.relaxation.converged  # type: ignore[union-attr]
     ]
     first = next((i for i, r in energies if r.relaxation.energy_per_atom <= truth + TOLERANCE), None)  # type: ignore[union-attr]
-    order = 0
     done: tuple[int, int] | None = None
-    for row in knowledge.evaluations:
-        order += 1
-        m = next((m for m in knowledge.measured if m.row.key == row.key), None)
-        if m is not None and m.values and m.member.candidate.formula == reduced:
-            if m.member.relaxation.energy_per_atom <= truth + TOLERANCE:
-                done = (sum(r.round <= row.round for r in relaxed), order)
-                break
+    at_truth = {m.row.key for m in knowledge.measured if _is_found(m, reduced, truth)}
+    for order, row in enumerate(knowledge.evaluations, start=1):
+        if row.key in at_truth:
+            done = (sum(r.round <= row.round for r in relaxed), order)
+            break
     ok = done is not None and done[0] <= MAX_RELAXATIONS and done[1] <= MAX_EVALUATIONS
     return Outcome(
         system, seed, "lodestone", first, done[0] if ok and done else None, done[1] if ok and done else None,
@@ -200,6 +206,7 @@ def _cell(values: list[int | None]) -> str:
 def main() -> None:
     """Run, print as results come, print the table."""
     warnings.filterwarnings("ignore")
+    logging.getLogger("moyo").setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help=f"{', '.join(QUICK)}, one seed")
     parser.add_argument("--seeds", type=int, default=3)
@@ -211,20 +218,23 @@ def main() -> None:
     potential = potential_for(load_settings(None, {}, {}))
     outcomes: list[Outcome] = []
     truths: dict[str, tuple[str, float]] = {}
-    for system, formula, elements, prototypes in SYSTEMS:
-        if system not in wanted:
-            continue
+    systems = [row for row in SYSTEMS if row[0] in wanted]
+    for system, _, elements, prototypes in systems:
         truths[system] = truth_of(potential, elements, prototypes)
         print(f"{system}: truth {truths[system][0]} at {truths[system][1]:.4f} eV/atom", flush=True)
-        for seed in range(1 if options.quick else options.seeds):
+    for seed in range(1 if options.quick else options.seeds):
+        for system, formula, _, _ in systems:
+            energy = truths[system][1]
             for outcome in (
-                run_campaign(system, formula, truths[system][1], seed),
-                run_random(system, formula, truths[system][1], seed, potential),
+                run_campaign(system, formula, energy, seed),
+                run_random(system, formula, energy, seed, potential),
             ):
                 outcomes.append(outcome)
                 print(f"  {outcome}", flush=True)
-        if options.out:
-            options.out.write_text(json.dumps({"truths": truths, "outcomes": [asdict(o) for o in outcomes]}, indent=1))
+            if options.out:
+                options.out.write_text(
+                    json.dumps({"truths": truths, "outcomes": [asdict(o) for o in outcomes]}, indent=1)
+                )
     print("\n" + table(outcomes, truths))
 
 

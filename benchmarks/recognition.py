@@ -12,13 +12,14 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+
 from lodestone.tools.core.structure import to_ase, to_pymatgen
 from lodestone.tools.core.types import Crystal
 from lodestone.tools.recognise.held_out import NOISES, Sample, known, measure, unknown
 from lodestone.tools.recognise.symmetry import crystal_system
 from lodestone.tools.recognise.weights import HERE, load
 
-TOLERANCES = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
+TOLERANCES = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.3, 1.6)
 """Å; spglib's customary tolerance, and looser ones of which the best at each noise is shown."""
 
 

@@ -14,6 +14,7 @@ import time
 import warnings
 
 import numpy as np
+
 from lodestone.tools.core.structure import from_pymatgen, reduced_formula, to_pymatgen
 from lodestone.tools.core.types import Crystal
 from lodestone.tools.relax.batched import RelaxationSettings

@@ -1,4 +1,4 @@
-"""Textbook prototypes, built from space group and Wyckoff positions: the truth that `ground_states` is measured against.
+"""Textbook prototypes, built from space group and Wyckoff positions: the truth of `ground_states`.
 
 Independent of the product's own generators on purpose. Positions are those of the usual textbooks (e.g. Müller,
 Inorganic Structural Chemistry, 2nd ed., 2006); cells are scaled to a common volume per atom and relaxed.

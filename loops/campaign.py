@@ -147,9 +147,7 @@ class Campaign:
             show.stop()
             # The ledger may be what failed: its own error is already on the way to the user.
             with suppress(LedgerError):
-                self.ledger.note(
-                    "session ended", 0, {"wall_s": time.monotonic() - began, "seconds": clock.take()}
-                )
+                self.ledger.note("session ended", 0, {"wall_s": time.monotonic() - began, "seconds": clock.take()})
         return reason
 
     def _next_round(self) -> tuple[int, RoundPlan | None]:
@@ -217,9 +215,8 @@ class Campaign:
         for m in knowledge.measured:
             if m.row.round == number:
                 cells = [f"{m.values[p].value:.4g}" if p in m.values else "–" for p in self.goal.properties]
-                lines.append(
-                    f"| {m.member.candidate.formula} | {m.member.recognition.space_group_symbol} | {' | '.join(cells)} |"
-                )
+                what = f"{m.member.candidate.formula} | {m.member.recognition.space_group_symbol}"
+                lines.append(f"| {what} | {' | '.join(cells)} |")
         return {f"round-{number}": "\n".join(lines)}
 
 

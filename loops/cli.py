@@ -110,9 +110,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "Free space, then `lodestone resume`; nothing recorded was lost." if full else "Check it, then try again."
-        return _complain(f"{error.filename or 'A file'}: {error.strerror or error}.", remedy, LedgerError.exit_code, options)
-    except Exception as error:  # noqa: BLE001  the last resort: a defect must not bury the user in a traceback
+        remedy = (
+            "Free space, then `lodestone resume`; nothing recorded was lost." if full else "Check it, then try again."
+        )
+        return _complain(
+            f"{error.filename or 'A file'}: {error.strerror or error}.", remedy, LedgerError.exit_code, options
+        )
+    except Exception as error:
         if os.environ.get("LODESTONE_DEBUG"):
             raise
         return _complain(

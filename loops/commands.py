@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.prompt import Confirm
 from rich.table import Table
+from rich.text import Text
 
 from ..agent.goal import GoalDefaults, apply_overrides, describe, parse_goal
 from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerError
@@ -39,7 +40,8 @@ def doctor(options: argparse.Namespace) -> int:
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for check in found:
-        table.add_row(marks[check.ok], check.name, check.detail + (f" → {check.remedy}" if check.remedy else ""))
+        text = check.detail + (f" → {check.remedy}" if check.remedy else "")
+        table.add_row(marks[check.ok], Text(check.name), Text(text))
     console.print(table)
     return 0
 
@@ -72,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
     from .wiring import build_parts, choose_evaluator
 
     evaluator = choose_evaluator(understanding.goal, settings, directory)
-    console.print(f"Evaluator: [bold]{evaluator.name}[/bold], {evaluator.method}. Campaign directory: {directory}\n")
+    console.print(Text(f"Evaluator: {evaluator.name}, {evaluator.method}.\nCampaign directory: {directory}\n"))
     if not options.yes:
         if not sys.stdin.isatty():
             raise GoalError("Nobody is here to confirm the goal.", "Add --yes to run without asking.")
@@ -174,9 +176,7 @@ def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             running = [r for r in campaign.ledger.evaluations() if r.state == "RUNNING"]
             if running:
-                console.print(
-                    f"{len(running)} evaluations go on in the background; `lodestone resume` collects them."
-                )
+                console.print(f"{len(running)} evaluations go on in the background; `lodestone resume` collects them.")
             raise
         path = write_campaign_report(campaign.directory)
     finally:
@@ -187,9 +187,9 @@ def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
     if options.json:
         _print_json(make_results(record).model_dump(mode="json"))
         return code
-    console.print(f"Ended: {reason}\n")
+    console.print(Text(f"Ended: {reason}\n"))
     _show_summary(console, record)
-    console.print(f"\nReport: {path}")
+    console.print(Text(f"\nReport: {path}"))
     return code
 
 
@@ -219,7 +219,7 @@ def _show_goal(console: Console, understanding: Understanding) -> None:
     table.add_column(style="bold cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in describe(understanding):
-        table.add_row(name, text)
+        table.add_row(Text(name), Text(text))
     console.print(table)
     console.print()
 

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -95,7 +94,10 @@ class PrefectShow:
         self._process = None
 
     def run_round(
-        self, name: str, body: Callable[[Callable[[str, Callable[[], None]], None]], None], artifacts: Callable[[], dict[str, str]]
+        self,
+        name: str,
+        body: Callable[[Callable[[str, Callable[[], None]], None]], None],
+        artifacts: Callable[[], dict[str, str]],
     ) -> None:
         """Run `body(runner)` as a flow run named `name`, with markdown `artifacts` (key to text) at its end.
 
@@ -162,5 +164,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-

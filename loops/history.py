@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -154,7 +154,7 @@ def _failures(knowledge: Knowledge) -> tuple[FailureRow, ...]:
 
 
 def _times(events: list[dict[str, object]], wall_s: float) -> tuple[StageTime, ...]:
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for event in events:
         charged = event.get("seconds")
         if isinstance(charged, dict):
@@ -186,5 +186,3 @@ def _notes(ledger: Ledger, events: list[dict[str, object]], running: int) -> tup
 
 def _when(seconds: float) -> str:
     return datetime.fromtimestamp(float(seconds), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-

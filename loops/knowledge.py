@@ -368,7 +368,7 @@ class Knowledge:
 
     def yields(self) -> dict[str, GeneratorYield]:
         """How each generator has done so far."""
-        table: dict[str, dict[str, float]] = {}
+        table: dict[str, Counter[str]] = {}
         sums: dict[str, list[float]] = {}
         evaluated = self.evaluated_ids
         for row in self.rows:

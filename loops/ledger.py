@@ -142,7 +142,8 @@ class Ledger:
         path = directory / FILE_NAME
         if path.exists():
             raise LedgerError(
-                f"{directory} already holds a campaign.", f"Go on with `lodestone resume {directory}`, or give another --dir."
+                f"{directory} already holds a campaign.",
+                f"Go on with `lodestone resume {directory}`, or give another --dir.",
             )
         ledger = cls(path)
         with ledger._write() as connection:
@@ -259,7 +260,7 @@ class Ledger:
         self, round_number: int, candidates: Sequence[Candidate], rejected: Sequence[tuple[Candidate, str, str]]
     ) -> None:
         """Record a round's proposals in one transaction: the kept, and the rejected with (screen, reason)."""
-        rows = [(c, None) for c in candidates]
+        rows: list[tuple[Candidate, dict[str, str] | None]] = [(c, None) for c in candidates]
         rows += [(c, {"stage": "screen", "screen": s, "reason": r}) for c, s, r in rejected]
         with self._write() as connection:
             for position, (candidate, failure) in enumerate(rows):

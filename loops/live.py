@@ -105,9 +105,9 @@ class LiveView(View):
             f"{spent} of {budget.evaluations} evaluations ({self._evaluator}) · "
             f"{_duration(elapsed)} of {_duration(budget.wall_hours * 3600)}",
         )
-        rows.add_row("best so far", self._best())
+        rows.add_row("best so far", Text(self._best()))
         if self._plan is not None:
-            rows.add_row("planner", f"{self._plan.reason} [dim]({self._plan.decided_by})[/dim]")
+            rows.add_row("planner", Text(f"{self._plan.reason} ({self._plan.decided_by})"))
         for note in self._notes:
             rows.add_row("note", Text(note, style="yellow"))
         body = Group(rows, Text(), self._bar)

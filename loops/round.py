@@ -81,6 +81,13 @@ class Round:
         known = self.ledger.known_ids()
         kept: list[Candidate] = []
         rejected: list[tuple[Candidate, str, str]] = []
+        if self.number == 1:
+            with self.clock.measure("generate"):
+                phases, notes = self.parts.known_phases(self.goal)
+            kept += [c for c in phases if c.id not in known]
+            known |= {c.id for c in kept}
+            for note in notes:
+                self.view.note(note)
         wanted = _apportion(plan.shares, plan.proposals)
         self.view.stage("generate", plan.proposals)
         spare = 0
@@ -103,7 +110,7 @@ class Round:
                 if failed is None:
                     kept.append(candidate)
                     got += 1
-                    self.view.progress(len(kept), plan.proposals)
+                    self.view.progress(min(len(kept), plan.proposals), plan.proposals)
                 else:
                     rejected.append((candidate, *failed))
             spare = want - got
@@ -213,9 +220,7 @@ class Round:
         self.ledger.note("calibrated", self.number, {"scales": judgement.scales})
         unique = {key: (key, request, predicted, why) for key, request, predicted, why in requests}
         seen = {row.key for row in self.ledger.evaluations()}
-        self.ledger.reserve(
-            self.number, [r for k, r in unique.items() if k not in seen], self.goal.budget.evaluations
-        )
+        self.ledger.reserve(self.number, [r for k, r in unique.items() if k not in seen], self.goal.budget.evaluations)
         passing("reserved")
 
     def _reference_request(self, reference: Reference) -> tuple[str, EvaluationRequest, dict[str, Quantity], str]:
@@ -272,9 +277,7 @@ class Round:
         passing("retrained")
 
 
-def prepare_references(
-    ledger: Ledger, parts: Parts, clock: StageClock, view: View, elements: Sequence[str]
-) -> None:
+def prepare_references(ledger: Ledger, parts: Parts, clock: StageClock, view: View, elements: Sequence[str]) -> None:
     """Relax each element's lowest crystal on the campaign's own potential, once, and record them."""
     stored = {r["symbol"]: r for r in ledger.meta("references", [])}
     missing = [e for e in elements if e not in stored]

@@ -175,7 +175,8 @@ def load_settings(path: Path | None, env: Mapping[str, str], overrides: Mapping[
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"Setting {where} is {first['input']!r}: {first['msg'].lower()}.", "Mend it, or leave it out for the default."
+            f"Setting {where} is {first['input']!r}: {first['msg'].lower()}.",
+            "Mend it, or leave it out for the default.",
         ) from error
 
 
@@ -209,7 +210,9 @@ def _merge(base: dict[str, Any], extra: dict[str, Any], source: str, path: tuple
             raise ConfigError(f"Unknown setting '{where}' in {source}.", hint)
         if isinstance(base[key], dict):
             if not isinstance(value, dict):
-                raise ConfigError(f"'{where}' in {source} is a section, not a value.", f"Known: {', '.join(base[key])}.")
+                raise ConfigError(
+                    f"'{where}' in {source} is a section, not a value.", f"Known: {', '.join(base[key])}."
+                )
             _merge(base[key], value, source, (*path, key))
         else:
             base[key] = value

@@ -6,6 +6,7 @@ gets read-only callables, so that a planner can look, and only the loop spends m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..tools.core.errors import ConfigError, ToolError
 from ..tools.core.protocols import Evaluator, Generator, Planner, Potential, Recogniser, Screen
-from ..tools.core.types import Crystal, Failure, GoalSpec, Relaxation
+from ..tools.core.types import Candidate, Crystal, Failure, GoalSpec, Provenance, Relaxation
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 GROUPS = {"generators": "lodestone.generators", "evaluators": "lodestone.evaluators"}
 """What can be added from outside, and by which entry-point group."""
+
+PROJECT = "materials project"
+"""What the report names as the origin of phases that were fetched."""
+
+MAX_PROJECT_ELEMENTS = 6
+"""Phases are fetched for a chemical system, not for half of the periodic table."""
 
 PARENTS = 20
 """Best crystals that ionic substitution starts from, besides its own parents."""
@@ -52,6 +59,20 @@ class Parts:
             ranked = sorted(knowledge.pool, key=lambda m: knowledge.cheap[m.candidate.id]["energy_above_hull"])
             target.parents = tuple(m.candidate for m in ranked[:PARENTS])
 
+    def known_phases(self, goal: GoalSpec) -> tuple[list[Candidate], list[str]]:
+        """Phases of Materials Project in the goal's system, as candidates, and what went wrong; none without a key."""
+        key = os.environ.get("MP_API_KEY")
+        if not key or len(goal.space.allowed) > MAX_PROJECT_ELEMENTS:
+            return [], []
+        from ..tools.core.structure import make_candidate
+        from ..tools.evaluate.materials_project import fetch_phases
+
+        answer = fetch_phases(list(goal.space.allowed), key)
+        found = [
+            make_candidate(p.crystal, Provenance(generator=PROJECT, parameters={"id": p.id})) for p in answer.phases
+        ]
+        return [c for c in found if len(set(c.crystal.species)) > 1], list(answer.notes)
+
     def watch(self, knowledge: Knowledge) -> None:
         """Give the planner's tools something to look at."""
         self.toolbox.knowledge = knowledge
@@ -59,7 +80,6 @@ class Parts:
     def check_relaxed(self, result: Relaxation) -> Failure | None:
         """Whether a relaxed crystal is still a solid, by the same screen as before."""
         from ..tools.core.structure import reduced_formula
-        from ..tools.core.types import Candidate, Provenance
 
         verdict = self.relaxed_screen.check(
             Candidate(
@@ -176,9 +196,7 @@ def potential_for(settings: Settings) -> Potential:
     relax = settings.relax
     if relax.potential != "chgnet":
         raise ConfigError(f"Unknown potential '{relax.potential}' in [relax].", "Known: chgnet.")
-    return ChgnetPotential(
-        RelaxationSettings(fmax=relax.fmax, max_steps=relax.max_steps, batch_size=relax.batch_size)
-    )
+    return ChgnetPotential(RelaxationSettings(fmax=relax.fmax, max_steps=relax.max_steps, batch_size=relax.batch_size))
 
 
 def planner_for(settings: Settings, toolbox: Toolbox) -> Planner:

@@ -7,6 +7,7 @@ import sys
 import types
 
 import pytest
+
 from lodestone.agent import providers
 from lodestone.agent.builtin_model import BuiltinPlanner
 from lodestone.agent.providers import ModelSettings, load_model, missing

@@ -8,6 +8,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lodestone.agent.goal import parse_goal
 from lodestone.agent.vocabulary import AMBIGUOUS_SYMBOLS, BROAD, ELEMENT_NAMES
 from lodestone.tools.core.errors import GoalError

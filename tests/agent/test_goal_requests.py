@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from lodestone.agent.goal import STABLE, GoalDefaults, apply_overrides, describe, parse_goal
 from lodestone.agent.vocabulary import RADIOACTIVE, RARE_EARTHS, TOXIC
 from lodestone.tools.core.errors import GoalError

@@ -14,6 +14,8 @@ from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
+
 from lodestone.agent import toolbox as toolbox_module
 from lodestone.agent.builtin_model import BuiltinPlanner
 from lodestone.agent.goal import parse_goal
@@ -24,7 +26,6 @@ from lodestone.agent.toolbox import Desk
 from lodestone.tools.core.errors import ConfigError, GoalError, ToolError
 from lodestone.tools.core.protocols import Planner
 from lodestone.tools.core.types import Brief, GeneratorYield
-from pydantic import Field
 
 GOOD = {
     "shares": [{"generator": "random", "share": 0.5}, {"generator": "prototypes", "share": 0.5}],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lodestone.agent.goal import parse_goal
 from lodestone.agent.policy import PlanLimits, check, decide, stale_rounds, stop_reason
 from lodestone.tools.core.types import Brief, GeneratorYield, RoundPlan, StopRule

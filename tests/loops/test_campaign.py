@@ -8,14 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lodestone.loops.history import build_record
 from lodestone.loops.knowledge import Knowledge
 from lodestone.loops.ledger import Ledger
+from lodestone.tools.core.errors import LedgerError
 
 WORDS = "find the ground state of NaCl; 6 evaluations; 2 rounds"
 SMALL = {
@@ -59,12 +60,12 @@ def final_table(directory: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One campaign that nobody disturbs."""
     folder = tmp_path_factory.mktemp("undisturbed")
     done = lodestone("run", WORDS, "--yes", "--evaluator", "sevennet", "--dir", "c", cwd=folder)
     assert done.returncode == 0, done.stderr
-    yield folder / "c"
+    return folder / "c"
 
 
 def test_a_sentence_becomes_evaluated_crystals_and_a_report(undisturbed: Path) -> None:
@@ -91,7 +92,9 @@ def test_time_outside_the_tools_is_reported(undisturbed: Path) -> None:
     assert not times["outside the tools"].tool
 
 
-@pytest.mark.parametrize("failpoint", ["relaxed:1", "relaxed:2", "reserved:1", "submitted:1", "evaluated:1", "finished:1"])
+@pytest.mark.parametrize(
+    "failpoint", ["relaxed:1", "relaxed:2", "reserved:1", "submitted:1", "evaluated:1", "finished:1"]
+)
 def test_kill_9_then_resume_gives_the_undisturbed_table_and_pays_once(
     undisturbed: Path, tmp_path: Path, failpoint: str
 ) -> None:
@@ -152,6 +155,13 @@ def _workers(jobs: Path) -> list[int]:
     return found
 
 
+def _relaxed(directory: Path) -> bool:
+    try:
+        return bool(Ledger.open(directory).events("relaxed"))
+    except LedgerError:  # not there yet, or half made
+        return False
+
+
 def test_ctrl_c_stops_cleanly_and_says_how_to_resume(undisturbed: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "lodestone.loops.cli", "run", WORDS, "--yes", "--evaluator", "sevennet", "--dir", "c"],
@@ -163,12 +173,7 @@ def test_ctrl_c_stops_cleanly_and_says_how_to_resume(undisturbed: Path, tmp_path
         text=True,
     )
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            if Ledger.open(tmp_path / "c").events("relaxed"):
-                break
-        except Exception:  # noqa: BLE001  the ledger may not be there yet, or be half made
-            pass
+    while not _relaxed(tmp_path / "c") and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

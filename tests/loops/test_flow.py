@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from lodestone.loops.flow import PrefectShow
 from lodestone.loops.settings import PrefectSettings
 from lodestone.tools.core.errors import EvaluationError

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 from lodestone.loops.ledger import FILE_NAME, Ledger
 from lodestone.loops.lock import CampaignLock
 from lodestone.tools.core.errors import BudgetError, LedgerError

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 import torch
+
 from lodestone.surrogate.points import Measurement, PoolPoint
 from lodestone.tools.core.types import Budget, ChemicalSpace, Constraint, GoalSpec, Objective, StopRule
 

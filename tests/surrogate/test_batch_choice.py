@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from lodestone.surrogate.acquisition import Aim, aim_of
 from lodestone.surrogate.campaign_model import CampaignModel
 from lodestone.surrogate.points import Measurement, PoolPoint

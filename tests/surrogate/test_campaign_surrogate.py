@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from lodestone.surrogate.campaign_model import CampaignModel
 from lodestone.surrogate.points import Measurement, PoolPoint
 from lodestone.tools.core.errors import ToolError

@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pymatgen.core.periodic_table import Element
+
 from lodestone.surrogate.composition import (
     COMPOSITION_FEATURES,
     ELEMENT_PROPERTIES,
@@ -13,7 +15,6 @@ from lodestone.surrogate.composition import (
     composition_features,
 )
 from lodestone.tools.core.errors import ToolError
-from pymatgen.core.periodic_table import Element
 
 SYMBOLS = [Element.from_Z(z).symbol for z in range(1, LAST_ELEMENT + 1)]
 COLUMN = {name: i for i, name in enumerate(COMPOSITION_FEATURES)}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lodestone.surrogate import models
 from lodestone.surrogate.models import DeltaGP
 from lodestone.tools.core.errors import ToolError

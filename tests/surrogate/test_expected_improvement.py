@@ -11,6 +11,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import integrate, stats
+
 from lodestone.surrogate.beliefs import Belief
 from lodestone.surrogate.merit import (
     log_expected_approach,
@@ -22,7 +24,6 @@ from lodestone.surrogate.merit import (
     utility_belief,
 )
 from lodestone.tools.core.types import Constraint, GoalSpec, Objective
-from scipy import integrate, stats
 
 
 def row(*values: float) -> torch.Tensor:

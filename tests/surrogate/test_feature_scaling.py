@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from pymatgen.symmetry.groups import SpaceGroup
+
 from lodestone.surrogate.features import (
     COMPOSITION_COMPONENTS,
     EMBEDDING_COMPONENTS,
@@ -15,7 +17,6 @@ from lodestone.surrogate.features import (
 )
 from lodestone.surrogate.points import PoolPoint
 from lodestone.tools.core.errors import ToolError
-from pymatgen.symmetry.groups import SpaceGroup
 
 Make = Callable[..., tuple[list[PoolPoint], dict[str, float]]]
 

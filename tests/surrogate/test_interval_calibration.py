@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lodestone.surrogate.calibration import SCALE_BOUNDS, calibrate
 from lodestone.tools.core.errors import ToolError
 

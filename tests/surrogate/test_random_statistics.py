@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lodestone.surrogate.statistics import (
     acceleration_factor,
     enrichment_factor,

@@ -7,7 +7,7 @@ outside this repository adds one through an entry-point group (`lodestone.genera
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from .types import (
     Brief,
@@ -92,13 +92,30 @@ class Recogniser(Protocol):
 class Evaluator(Protocol):
     """Pays for a number. Work runs outside the caller's process and survives its death."""
 
-    name: str
-    """Short name for `--evaluator`, e.g. `gpaw`."""
-    version: str
-    method: str
-    fidelity: str
-    properties: frozenset[str]
-    """What it can yield, from the catalogue."""
+    @property
+    def name(self) -> str:
+        """Short name for `--evaluator`, e.g. `gpaw`."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Of the code that calculates."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """What it is, in words that a reader can cite."""
+        ...
+
+    @property
+    def fidelity(self) -> Literal["potential", "dft", "experiment"]:
+        """How far its numbers can be trusted."""
+        ...
+
+    @property
+    def properties(self) -> frozenset[str]:
+        """What it can yield, from the catalogue."""
+        ...
 
     def available(self) -> str | None:
         """None when it can run here; else one sentence that says how to get what is missing."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import ToolError
-from .types import Candidate, Crystal, Provenance
+from .types import Candidate, Crystal, Provenance, Vector
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -48,9 +48,9 @@ def from_pymatgen(structure: Structure) -> Crystal:
         )
     frac = np.mod(np.round(structure.frac_coords, 12), 1.0)
     return Crystal(
-        lattice=_rows(structure.lattice.matrix),
+        lattice=lattice_rows(structure.lattice.matrix),
         species=tuple(_symbol(site) for site in structure),
-        frac_coords=_rows(frac),
+        frac_coords=site_rows(frac),
     )
 
 
@@ -69,9 +69,9 @@ def to_ase(crystal: Crystal) -> Atoms:
 def from_ase(atoms: Atoms) -> Crystal:
     """ASE `Atoms` as a crystal; the cell must be three-dimensional."""
     return Crystal(
-        lattice=_rows(np.asarray(atoms.cell)),
+        lattice=lattice_rows(np.asarray(atoms.cell)),
         species=tuple(atoms.get_chemical_symbols()),
-        frac_coords=_rows(np.mod(np.round(atoms.get_scaled_positions(), 12), 1.0)),
+        frac_coords=site_rows(np.mod(np.round(atoms.get_scaled_positions(), 12), 1.0)),
     )
 
 
@@ -147,9 +147,7 @@ def fingerprint(crystal: Crystal) -> str:
 
 def make_candidate(crystal: Crystal, provenance: Provenance) -> Candidate:
     """A candidate named by its fingerprint."""
-    return Candidate(
-        id=fingerprint(crystal), crystal=crystal, formula=reduced_formula(crystal), provenance=provenance
-    )
+    return Candidate(id=fingerprint(crystal), crystal=crystal, formula=reduced_formula(crystal), provenance=provenance)
 
 
 def write_cif(crystal: Crystal, symprec: float | None = 0.01) -> str:
@@ -195,8 +193,15 @@ def read_structure(path: Path) -> Crystal:
     return crystal
 
 
-def _rows(array: np.ndarray) -> tuple[tuple[float, float, float], ...]:
-    return tuple((float(a), float(b), float(c)) for a, b, c in array)  # type: ignore[return-value]
+def lattice_rows(matrix: np.ndarray) -> tuple[Vector, Vector, Vector]:
+    """A `3 x 3` array of lattice vectors (rows, Å) as plain floats."""
+    first, second, third = site_rows(matrix)
+    return first, second, third
+
+
+def site_rows(array: np.ndarray) -> tuple[Vector, ...]:
+    """An `n x 3` array as plain floats."""
+    return tuple((float(a), float(b), float(c)) for a, b, c in array)
 
 
 def _symbol(site: object) -> str:

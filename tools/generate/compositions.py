@@ -81,7 +81,7 @@ def _fixed(space: ChemicalSpace, formula: str) -> CompositionChoice:
     amounts = _amounts(formula)
     if sum(amounts.values()) > space.max_atoms:
         raise GoalError(
-            f"One formula unit of {formula} has {sum(amounts.values())} atoms, more than the {space.max_atoms} allowed.",
+            f"A formula unit of {formula} has {sum(amounts.values())} atoms; {space.max_atoms} are allowed.",
             "Allow larger cells, e.g. 'up to 40 atoms'.",
         )
     if set(amounts) <= NOBLE:
@@ -106,7 +106,9 @@ def _of_elements(elements: tuple[str, ...], max_atoms: int) -> list[CompositionC
 
     if len(elements) == 1:
         only = elements[0]
-        return [CompositionChoice(formula=_reduced({only: 1}), amounts={only: 1}, oxidation_states=None, kind="element")]
+        return [
+            CompositionChoice(formula=_reduced({only: 1}), amounts={only: 1}, oxidation_states=None, kind="element")
+        ]
     ionic = _ionic(elements, max_atoms)
     if ionic:
         return ionic

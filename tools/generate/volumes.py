@@ -32,9 +32,7 @@ def volume_per_atom(choice: CompositionChoice) -> float:
     Radii: Shannon, Acta Cryst. A 32, 751 (1976), as tabulated in pymatgen. Elemental molar volumes: pymatgen.
     """
     if choice.oxidation_states is not None:
-        cubes = [
-            n * ionic_radius(e, choice.oxidation_states[e]) ** 3 for e, n in choice.amounts.items()
-        ]
+        cubes = [n * ionic_radius(e, choice.oxidation_states[e]) ** 3 for e, n in choice.amounts.items()]
         return ION_PACKING * sum(cubes) / choice.atoms
     total = sum(n * _elemental_volume(e) for e, n in choice.amounts.items())
     return (1.0 if choice.kind == "element" else ALLOY_CONTRACTION) * total / choice.atoms

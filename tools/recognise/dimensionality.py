@@ -9,6 +9,7 @@ import numpy as np
 
 from ..core.structure import to_pymatgen
 from ..core.types import Crystal
+from .graph import cell_volume
 
 REACH = 1.2
 """Atoms closer than this times the sum of their covalent radii are bonded. At 1.15 aluminium falls apart; at 1.3
@@ -26,9 +27,8 @@ def dimensionality(crystal: Crystal) -> int:
     from pymatgen.analysis.dimensionality import get_dimensionality_larsen
     from pymatgen.analysis.graphs import StructureGraph
 
+    cell_volume(np.array(crystal.lattice))
     structure = to_pymatgen(crystal)
-    if not structure.volume > 1.0:
-        raise ValueError(f"a cell of {structure.volume:.3g} Å3 has no bonds to follow")
     radii = np.array([covalent_radii[atomic_numbers[s]] for s in crystal.species])
     centres, points, images, distances = structure.get_neighbor_list(float(2 * REACH * radii.max()))
     bonded = distances < REACH * (radii[centres] + radii[points])
@@ -36,7 +36,8 @@ def dimensionality(crystal: Crystal) -> int:
     forward = bonded & ((centres < points) | ((centres == points) & (_leading_sign(images) > 0)))
     graph = StructureGraph.from_empty_graph(structure)
     for centre, point, image in zip(centres[forward], points[forward], images[forward], strict=True):
-        graph.add_edge(int(centre), int(point), to_jimage=tuple(int(i) for i in image), warn_duplicates=False)
+        x, y, z = (int(i) for i in image)
+        graph.add_edge(int(centre), int(point), to_jimage=(x, y, z), warn_duplicates=False)
     return int(get_dimensionality_larsen(graph))
 
 

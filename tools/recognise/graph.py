@@ -57,15 +57,21 @@ def crystal_graph(crystal: Crystal) -> CrystalGraph:
     return graph_of(np.array(crystal.lattice), np.array(crystal.frac_coords), kinds)
 
 
+def cell_volume(basis: NDArray[np.float64]) -> float:
+    """Volume of a cell. Raises ValueError for one so flat that neighbours and reduced cells cannot be found."""
+    volume = abs(float(np.linalg.det(basis)))
+    longest = float(np.linalg.norm(basis, axis=1).max())
+    if not volume > 1e-4 * longest**3:
+        raise ValueError(f"the cell is flat: {volume:.3g} Å3 with an axis of {longest:.3g} Å")
+    return volume
+
+
 def graph_of(basis: NDArray[np.float64], frac: NDArray[np.float64], kinds: NDArray[np.int64]) -> CrystalGraph:
     """The graph of `frac` (n x 3) in the cell `basis` (rows are vectors), `kinds` (n) naming like sites.
 
     Raises ValueError for a flat cell, atoms on top of each other, or more than `MAX_EDGES` edges.
     """
-    volume = abs(float(np.linalg.det(basis)))
-    longest = float(np.linalg.norm(basis, axis=1).max())
-    if not volume > 1e-4 * longest**3:
-        raise ValueError(f"the cell is flat: {volume:.3g} Å3 with an axis of {longest:.3g} Å")
+    volume = cell_volume(basis)
     unit = (volume / len(kinds)) ** (1 / 3)
     basis = basis / unit
     frac = np.mod(frac, 1.0)

@@ -12,8 +12,11 @@ from functools import lru_cache
 from math import gcd
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..core.structure import from_pymatgen, to_pymatgen
 from ..core.types import Crystal
+from .graph import cell_volume
 from .symmetry import symmetry
 
 if TYPE_CHECKING:
@@ -35,8 +38,9 @@ def match_prototype(crystal: Crystal) -> str:
     Prototypes of the same anonymous formula and number of atoms in the primitive cell are compared with
     pymatgen's `StructureMatcher`. Among several, those with the crystal's own space group come first; then the
     tolerances are tightened until one is left. The library is that of Mehl et al., Comput. Mater. Sci. 136, S1
-    (2017). Raises ValueError for a cell that cannot be reduced.
+    (2017). Raises ValueError for a flat cell.
     """
+    cell_volume(np.array(crystal.lattice))  # Niggli reduction of a flat cell does not end
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # pymatgen remarks on elements without electronegativity
         structure = _reduced(to_pymatgen(crystal))

@@ -94,8 +94,10 @@ class CrystalRecogniser:
         readings = [nothing] * len(crystals)
         waiting: list[tuple[int, CrystalGraph]] = []
         for index, crystal in enumerate(crystals):
-            graph = _attempt("graph", str(index), lambda c=crystal: crystal_graph(c), None)
-            if graph is None:
+            try:
+                graph = crystal_graph(crystal)
+            except ValueError as error:
+                _log.info("graph of crystal %d: %s", index, error)
                 continue
             if waiting and sum(len(g.centres) for _, g in waiting) + len(graph.centres) > BATCH_EDGES:
                 self._flush(waiting, readings)

@@ -188,7 +188,7 @@ def _random_parent(number: int, rng: np.random.Generator) -> Parent | None:
     basis = _random_basis(crystal_system(number), rng)
     target = int(rng.integers(1, 5))
     spacing = 1.0
-    found, kinds = np.zeros((0, 3)), []
+    found, kinds = np.zeros((0, 3)), list[int]()
     for attempt in range(6 * target):
         point = _special_point(rng.random(3), rotations, translations, rng)
         orbit = _distinct(np.mod(point @ rotations.transpose(0, 2, 1) + translations, 1.0), basis)
@@ -204,8 +204,7 @@ def _random_parent(number: int, rng: np.random.Generator) -> Parent | None:
             break
     if not kinds:
         return None
-    _, numbers = np.unique(kinds, return_inverse=True)
-    numbers = [int(k) + 1 for k in numbers]
+    numbers = [int(k) + 1 for k in np.unique(kinds, return_inverse=True)[1]]
     scaled = basis / spacing
     exact = _standardise(OTHER, scaled, found, numbers, symprec=1e-4)
     loose = _standardise(OTHER, scaled, found, numbers, symprec=_PSEUDO)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.protocols import Potential
-from ..core.structure import volume
+from ..core.structure import lattice_rows, site_rows, volume
 from ..core.types import Crystal, Relaxation
 
 TIGHT = 0.01
@@ -67,9 +67,9 @@ def idealised(crystal: Crystal, symprec: float) -> Crystal | None:
     if loose.number == tight.number or order <= len(tight.operations) / volume(crystal):
         return None
     ideal = Crystal(
-        lattice=tuple(tuple(float(x) for x in row) for row in primitive.basis),
+        lattice=lattice_rows(np.array(primitive.basis)),
         species=tuple(chemical_symbols[z] for z in primitive.numbers),
-        frac_coords=tuple(tuple(float(x) % 1.0 for x in p) for p in primitive.positions),
+        frac_coords=site_rows(np.mod(np.array(primitive.positions), 1.0)),
     )
     same_ratio = sorted(set(crystal.species)) == sorted(set(ideal.species)) and len(crystal) % len(ideal) == 0
     return ideal if same_ratio else None

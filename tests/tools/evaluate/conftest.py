@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lodestone.tools.core.types import Crystal, EvaluationRequest, JobStatus
 from lodestone.tools.evaluate.base import ProcessEvaluator
 

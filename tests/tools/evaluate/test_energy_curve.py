@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lodestone.tools.evaluate.base import CalculationFailed
 from lodestone.tools.evaluate.elastic import N_VOLUMES, birch_murnaghan, scan_volumes
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ase.build import bulk
+
 from lodestone.tools.core.errors import EvaluationError
 from lodestone.tools.core.structure import from_ase
 from lodestone.tools.core.types import EvaluationRequest, JobStatus, Observation

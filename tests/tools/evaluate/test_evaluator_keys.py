@@ -11,6 +11,7 @@ import pytest
 from ase.build import bulk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lodestone.tools.core.errors import EvaluationError
 from lodestone.tools.core.protocols import Evaluator
 from lodestone.tools.core.structure import from_ase

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.evaluate.hull import Hull, HullEntry
 

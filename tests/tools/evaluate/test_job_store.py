@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lodestone.tools.core.errors import EvaluationError
 from lodestone.tools.core.types import Crystal, EvaluationRequest, JobStatus, Observation, Quantity
 from lodestone.tools.evaluate.job import Attempt, Ended, JobStore

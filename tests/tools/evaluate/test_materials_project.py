@@ -6,6 +6,7 @@ import json
 
 import httpx
 import pytest
+
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.core.structure import reduced_formula, volume
 from lodestone.tools.evaluate import materials_project

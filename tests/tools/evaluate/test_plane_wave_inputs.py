@@ -7,6 +7,7 @@ import pytest
 from ase.build import bulk
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lodestone.tools.core.structure import from_ase, volume
 from lodestone.tools.core.types import Crystal
 from lodestone.tools.evaluate.electrons import (

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.core.structure import from_ase, volume
 from lodestone.tools.core.types import Crystal, Failure, Relaxation

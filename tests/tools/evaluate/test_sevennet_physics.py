@@ -6,6 +6,7 @@ import time
 
 import pytest
 from ase.build import bulk
+
 from lodestone.tools.core.structure import from_ase
 from lodestone.tools.core.types import Crystal, EvaluationRequest, JobStatus, Observation
 from lodestone.tools.evaluate.registry import create_evaluator

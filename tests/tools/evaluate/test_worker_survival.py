@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from lodestone.tools.core.errors import ConfigError, EvaluationError
 from lodestone.tools.core.types import EvaluationRequest, JobStatus
 from lodestone.tools.evaluate.base import ProcessEvaluator

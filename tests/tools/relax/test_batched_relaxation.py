@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
+
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.core.structure import from_ase, volume
 from lodestone.tools.core.types import Crystal

@@ -8,6 +8,7 @@ import io
 import numpy as np
 import pytest
 from ase.build import bulk
+
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.core.protocols import Potential
 from lodestone.tools.core.structure import from_ase, to_ase, to_pymatgen, volume

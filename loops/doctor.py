@@ -1,0 +1,144 @@
+"""What this machine can do: one line a capability, and for each missing one how to get it. Loads nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..tools.core.errors import LodestoneError
+from ..tools.core.types import Frozen
+from .settings import Settings
+
+
+class Check(Frozen):
+    """One capability. `ok` None: not there, and not needed for a first result."""
+
+    name: str
+    ok: bool | None
+    detail: str
+    remedy: str = ""
+
+
+def checks(settings: Settings) -> list[Check]:
+    """Every capability, in the order in which a campaign needs them."""
+    return [
+        _machine(),
+        _weights("CHGNet (relaxation)", "chgnet", "chgnet", ("*.tar", "*.pth*"), "pip install chgnet"),
+        _weights("SevenNet (evaluator)", "sevenn", "sevenn", ("*l3i5*.pth",), "pip install sevenn"),
+        _recogniser(),
+        _evaluator("GPAW (DFT)", "gpaw", settings),
+        _evaluator("Quantum ESPRESSO (DFT)", "espresso", settings),
+        _gpu(),
+        *_models(settings),
+        _prefect(settings),
+        _materials_project(),
+    ]
+
+
+def _machine() -> Check:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    free = shutil.disk_usage(".").free / 2**30
+    enough = memory >= 3.5 and free >= 1.0
+    detail = f"{cores} cores, {memory:.0f} GiB memory, {free:.0f} GiB of disk free here"
+    return Check(
+        name="machine", ok=enough, detail=detail, remedy="" if enough else "4 GiB memory and 1 GiB disk needed"
+    )
+
+
+def _weights(name: str, package: str, module: str, patterns: tuple[str, ...], remedy: str) -> Check:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        return Check(name=name, ok=False, detail="not installed", remedy=remedy)
+    folder = Path(spec.origin).parent
+    files = [f for pattern in patterns for f in folder.rglob(pattern)]
+    if not files:
+        return Check(name=name, ok=False, detail=f"{metadata.version(package)} without weights", remedy=remedy)
+    return Check(name=name, ok=True, detail=f"{metadata.version(package)}, weights in the wheel")
+
+
+def _recogniser() -> Check:
+    from ..tools.recognise.weights import load
+
+    try:
+        _, card = load()
+    except LodestoneError as error:
+        return Check(name="recogniser", ok=False, detail=error.problem, remedy=error.remedy)
+    return Check(name="recogniser", ok=True, detail=f"{card.model}, weights verified")
+
+
+def _evaluator(label: str, name: str, settings: Settings) -> Check:
+    from .wiring import evaluator_by_name
+
+    evaluator = evaluator_by_name(name, settings, Path())
+    missing = evaluator.available()
+    if missing is not None:
+        return Check(name=label, ok=None, detail="not usable", remedy=missing)
+    return Check(name=label, ok=True, detail=evaluator.method)
+
+
+def _gpu() -> Check:
+    nodes = list(Path("/dev").glob("nvidia[0-9]*"))
+    if not nodes:
+        return Check(name="GPU", ok=None, detail="none; the potentials run on the CPU")
+    import torch
+
+    if torch.cuda.is_available():
+        return Check(name="GPU", ok=True, detail=torch.cuda.get_device_name(0))
+    return Check(name="GPU", ok=None, detail="there, but this torch has no CUDA", remedy="install torch with CUDA")
+
+
+def _models(settings: Settings) -> list[Check]:
+    from ..agent.providers import BUILTIN, PROVIDERS, missing
+
+    names = [n for n in dict.fromkeys((settings.planner.model, settings.planner.fallback)) if n and n != BUILTIN]
+    found = [Check(name="planner", ok=True, detail="built-in deterministic planner; needs no key")]
+    for name in names:
+        provider = name.partition(":")[0]
+        lacks = (
+            missing(provider, settings.planner.base_url) if provider in PROVIDERS else f"unknown provider {provider}"
+        )
+        found.append(
+            Check(
+                name=f"model {name}",
+                ok=lacks is None,
+                detail="ready" if lacks is None else "not usable",
+                remedy=lacks or "",
+            )
+        )
+    if not names:
+        keys = sorted(p for p, (_, key) in PROVIDERS.items() if key and os.environ.get(key))
+        detail = f"keys in the environment: {', '.join(keys)}" if keys else "no key in the environment"
+        found.append(
+            Check(
+                name="language models",
+                ok=None,
+                detail=f"none configured; {detail}",
+                remedy='set [planner] model = "provider:model", e.g. after pip install "lodestone[anthropic]"',
+            )
+        )
+    return found
+
+
+def _prefect(settings: Settings) -> Check:
+    detail = f"{metadata.version('prefect')} with FastAPI {metadata.version('fastapi')}"
+    minor = tuple(int(x) for x in metadata.version("fastapi").split(".")[:2])
+    if minor >= (0, 155):
+        return Check(name="Prefect", ok=False, detail=detail, remedy="pip install 'fastapi<0.155'")
+    if not settings.prefect.enabled:
+        return Check(name="Prefect", ok=None, detail=f"{detail}; switched off", remedy="set [prefect] enabled = true")
+    return Check(name="Prefect", ok=True, detail=f"{detail}; a loopback server starts with each campaign")
+
+
+def _materials_project() -> Check:
+    if os.environ.get("MP_API_KEY"):
+        return Check(name="Materials Project", ok=True, detail="key in the environment; its phases join the hull")
+    return Check(
+        name="Materials Project",
+        ok=None,
+        detail="no key; hulls hold what the campaign itself finds",
+        remedy="export MP_API_KEY=… (free, from materialsproject.org)",
+    )
