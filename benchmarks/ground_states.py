@@ -100,10 +100,11 @@ def run_campaign(system: str, formula: str, truth: float, seed: int) -> Outcome:
     """The product itself, told the chemical system and the budget."""
     began = time.perf_counter()
     settings = load_settings(None, {"LODESTONE_PREFECT__ENABLED": "false"}, {})
-    words = f"most stable compound in the {system} system; {MAX_EVALUATIONS} evaluations with sevennet; 6 hours; seed {seed}"
+    budget = f"{MAX_EVALUATIONS} evaluations with sevennet; 6 hours; seed {seed}"
+    words = f"most stable compound in the {system} system; {budget}"
     understanding = understand(words, settings)
     reduced = Composition(formula).reduced_formula
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         directory = Path(folder) / "campaign"
         evaluator = choose_evaluator(understanding.goal, settings, directory)
         parts = build_parts(understanding.goal, settings, evaluator)
@@ -111,7 +112,8 @@ def run_campaign(system: str, formula: str, truth: float, seed: int) -> Outcome:
         try:
             campaign.run(parts, Watch(reduced, truth))
         except Found:
-            pass
+            for row in campaign.ledger.evaluations():
+                evaluator.cancel(row.key)
         finally:
             campaign.close()
         knowledge = Knowledge.read(campaign.ledger)

@@ -92,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     # Threads that spin while they wait slow each other to a crawl as soon as anything else runs on the machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # MKL otherwise picks kernels by how memory happens to be aligned: a resumed campaign would differ in last digits.
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
     # moyopy remarks on every supercell that it was given one; that is no news to anybody here.
     logging.getLogger("moyo").setLevel(logging.ERROR)
     try:

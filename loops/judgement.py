@@ -135,7 +135,6 @@ def calibrations(ledger: Ledger, knowledge: Knowledge) -> dict[str, Calibration]
 def calibration_of(knowledge: Knowledge) -> float | None:
     """Share of measured objective values inside the 90 % intervals given before measuring; None below 4 values."""
     name = knowledge.goal.objectives[0].property
-    name = "formation_energy" if name == "energy_above_hull" else name
     inside = [
         abs(m.values[name].value - m.row.predicted[name].value) <= 1.6449 * (m.row.predicted[name].std or 0.0)
         for m in knowledge.measured

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -120,9 +121,9 @@ def draw_scene(scene: Scene, name: str, identity: str) -> Markup:
     for first, second in scene.bonds:
         one, two = np.array(scene.atoms[first][:3]), np.array(scene.atoms[second][:3])
         middle = place((one + two) / 2)
-        for end, kind in ((place(one), scene.atoms[first][3]), (place(two), scene.atoms[second][3])):
-            line = {"x1": end[0], "y1": end[1], "x2": middle[0], "y2": middle[1]}
-            depth = (end[2] + middle[2]) / 2
+        for tip, kind in ((place(one), scene.atoms[first][3]), (place(two), scene.atoms[second][3])):
+            line: dict[str, Any] = {"x1": tip[0], "y1": tip[1], "x2": middle[0], "y2": middle[1]}
+            depth = (tip[2] + middle[2]) / 2
             width = 0.2 * scale
             items.append((depth - 1e-3, element("line", **line, class_="bond-rim", stroke_width=width + 1.4)))
             items.append((depth, element("line", **line, stroke=scene.colours[kind], stroke_width=width)))

@@ -47,10 +47,11 @@ def discovery_chart(curve: Discovery) -> Markup:
     known = [value(v) for v in curve.best if v is not None]
     every = [*known, *(value(v) for v in (*curve.expected, *curve.low, *curve.high))]
     what = f"distance from target, {axis_label(name)}" if curve.distance else axis_label(name)
+    last = next(v for v in reversed(curve.best) if v is not None)
     frame = Frame(
         f"Best {label(name)} so far against number of evaluations",
-        f"After {count} evaluations the campaign's best is {number(name, next(v for v in reversed(curve.best) if v is not None))} "
-        f"{unit(name)}; random choice from the same pool is expected to give {number(name, curve.expected[-1])} {unit(name)}",
+        f"After {count} evaluations the campaign's best is {number(name, last)} {unit(name)}; random choice from the "
+        f"same pool is expected to give {number(name, curve.expected[-1])} {unit(name)}",
         (0.5, count + 0.5),
         padded(every),
     )

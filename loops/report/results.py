@@ -14,8 +14,8 @@ from .discovery import Discovery, discover
 from .names import crystal_stem
 from .ranking import RANKING_RULE, headline, ranked
 
-SCHEMA = "lodestone-results"
-SCHEMA_VERSION = 1
+SCHEMA: Literal["lodestone-results"] = "lodestone-results"
+SCHEMA_VERSION: Literal[1] = 1
 """Raised when a key is renamed, removed or changes its meaning; new keys leave it as it is."""
 
 BEST_WITH_CIF = 10

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from html import escape
+from typing import Any
 
 from markupsafe import Markup
 
@@ -38,22 +39,25 @@ def element(tag: str, content: str = "", *, tip: str = "", **attributes: str | f
     return f"<{tag}{''.join(pairs)}>{inner}</{tag}>" if inner else f"<{tag}{''.join(pairs)}/>"
 
 
-def text(words: str, x: float, y: float, *, class_: str = "t", anchor: str = "start", **attributes: str | float) -> str:
+def text(words: str, x: float, y: float, *, class_: str = "t", anchor: str = "start", **attributes: Any) -> str:
     """A text element; the words are escaped."""
     return element("text", escape(words), x=x, y=y, class_=class_, text_anchor=anchor, **attributes)
 
 
-def path(points: list[tuple[float, float]], class_: str, *, closed: bool = False, tip: str = "") -> str:
+def path(
+    points: list[tuple[float, float]], class_: str, *, closed: bool = False, tip: str = "", style: str = ""
+) -> str:
     """A polyline through pixel points."""
     if not points:
         return ""
     steps = "L".join(f"{num(x)} {num(y)}" for x, y in points)
-    return element("path", d=f"M{steps}{'Z' if closed else ''}", class_=class_, tip=tip)
+    extra: dict[str, str] = {"style": style} if style else {}
+    return element("path", d=f"M{steps}{'Z' if closed else ''}", class_=class_, tip=tip, **extra)
 
 
 def marker(kind: str, x: float, y: float, size: float, class_: str, *, tip: str = "", style: str = "") -> str:
     """A point: `circle`, `square`, `diamond` or `cross`, so that shape as well as colour tells kinds apart."""
-    extra: dict[str, str | float] = {"style": style} if style else {}
+    extra: dict[str, str] = {"style": style} if style else {}
     if kind == "circle":
         return element("circle", cx=x, cy=y, r=size, class_=class_, tip=tip, **extra)
     if kind == "square":
@@ -61,9 +65,10 @@ def marker(kind: str, x: float, y: float, size: float, class_: str, *, tip: str 
         return element("rect", x=x - side, y=y - side, width=2 * side, height=2 * side, class_=class_, tip=tip, **extra)
     corner = size * 1.25
     if kind == "diamond":
-        d = f"M{num(x)} {num(y - corner)}L{num(x + corner)} {num(y)}L{num(x)} {num(y + corner)}L{num(x - corner)} {num(y)}Z"
-    else:
-        d = f"M{num(x - size)} {num(y - size)}L{num(x + size)} {num(y + size)}M{num(x - size)} {num(y + size)}L{num(x + size)} {num(y - size)}"
+        corners = [(x, y - corner), (x + corner, y), (x, y + corner), (x - corner, y)]
+        return path(corners, class_, closed=True, tip=tip, style=style)
+    low, high = f"{num(x - size)} {num(y - size)}", f"{num(x + size)} {num(y + size)}"
+    d = f"M{low}L{high}M{num(x - size)} {num(y + size)}L{num(x + size)} {num(y - size)}"
     return element("path", d=d, class_=class_, tip=tip, **extra)
 
 

@@ -39,7 +39,7 @@ class FaultyCalculationForTests(ProcessEvaluator[FaultySettings]):
         """Always."""
         return None
 
-    def parameters(self, request: EvaluationRequest) -> dict[str, Any]:  # noqa: ARG002 (the same for all)
+    def parameters(self, request: EvaluationRequest) -> dict[str, Any]:
         """The one number."""
         return {"strength": self.settings.strength}
 

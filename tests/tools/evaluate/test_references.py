@@ -37,7 +37,7 @@ class Counting:
     def energies(self, crystals: Sequence[Crystal]) -> list[float]:
         return [self.sign * volume(c) / len(c) for c in crystals]
 
-    def relax(self, crystals, progress=None) -> list[Relaxation]:  # noqa: ARG002 - the protocol's
+    def relax(self, crystals, progress=None) -> list[Relaxation]:
         self.relaxed += len(crystals)
         failure = Failure(stage="relax", reason="toy refuses") if self.fails else None
         return [
