@@ -11,7 +11,7 @@ import math
 import numpy as np
 from pydantic import Field
 
-from ..tools.core.types import Brief, Frozen, GeneratorYield, RoundPlan
+from ..tools.core.types import Brief, Frozen, GeneratorYield, RoundPlan, canonical_json, sha256
 
 _DRAWS = 2048
 """Draws of the posterior from which the shares of the generators come: a standard error of about 1 %."""
@@ -217,7 +217,9 @@ def _is_dry(yields: GeneratorYield, round_number: int) -> bool:
 def _shares(brief: Brief) -> dict[str, float]:
     names = sorted(brief.generators)
     live = [name for name in names if not _is_dry(brief.generators[name], brief.round)] or names
-    seed = int(brief.digest()[:16], 16)
+    # Counts alone, neither the clock nor a measured digit: a resumed campaign must draw what an undisturbed one draws.
+    counts = {n: [y.proposed, y.relaxed, y.near_hull, y.duplicates] for n, y in brief.generators.items()}
+    seed = int(sha256(canonical_json([brief.goal.digest(), brief.round, counts]))[:16], 16)
     rng = np.random.default_rng(seed)
     draws = []
     for name in live:

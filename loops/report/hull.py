@@ -33,7 +33,7 @@ def elements_of(phases: Sequence[HullPhase]) -> list[str]:
 
 
 def hull_chart(record: CampaignRecord) -> tuple[str, Markup | None, str]:
-    """Kind (`binary`, `ternary`, `ladder`, `table`), the drawing if there is one, and a remark on what it leaves out."""
+    """Kind (`binary`, `ternary`, `ladder`, `table`), its drawing if any, and a remark on what it leaves out."""
     phases = list(record.hull)
     names = elements_of(phases)
     compositions = {_fractions(phase, names) for phase in phases}

@@ -149,6 +149,13 @@ def test_productive_generator_gets_most_and_no_live_one_gets_nothing() -> None:
     assert "dead" not in shares
 
 
+def test_a_plan_depends_on_what_was_counted_and_not_on_the_clock() -> None:
+    """A campaign that was killed and resumed has less time left and must still propose the same crystals."""
+    late, early = make_brief(wall_s_left=17.3), make_brief(wall_s_left=3599.9)
+    assert decide(late) == decide(early)
+    assert decide(make_brief(round=2)).shares != decide(early).shares
+
+
 def test_untried_generators_start_about_even() -> None:
     shares = decide(make_brief()).shares
     assert all(abs(share - 1 / 3) < 0.05 for share in shares.values())
