@@ -162,15 +162,15 @@ class Round:
         index = self.parts.new_duplicate_index()
         with self.clock.measure("screen"):
             for member in Knowledge.read(self.ledger).pool:
-                index.add(member.candidate.id, member.relaxation.crystal)
+                index.add(member.candidate.id, member.relaxation.crystal, member.relaxation.energy_per_atom)
         out: dict[str, RelaxedRow] = {}
         fresh: list[Relaxation] = []
         for result in results:
             with self.clock.measure("screen"):
                 failure = result.failure or self._unphysical(result)
-                twin = None if failure else index.find(result.crystal)
+                twin = None if failure else index.find(result.crystal, result.energy_per_atom)
                 if failure is None and twin is None:
-                    index.add(result.candidate_id, result.crystal)
+                    index.add(result.candidate_id, result.crystal, result.energy_per_atom)
             if failure is not None:
                 out[result.candidate_id] = (result, None, {}, {"stage": failure.stage, "reason": failure.reason})
             elif twin is not None:

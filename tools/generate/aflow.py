@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -30,6 +31,10 @@ class Prototype:
     name: str
     """Mineral or Strukturbericht name where there is one."""
     structure: Structure
+    parsimony: float
+    """Order of the crystal class over atoms in the primitive cell. Symmetric crystals with few atoms are far more
+    frequent among ground states than among all structures (Pickard and Needs, J. Phys.: Condens. Matter 23, 053201
+    (2011), section 2.5; Pauling's rule of parsimony), so this is a prior chance, up to a factor."""
     counts: tuple[tuple[str, int], ...]
     """Element and its number in the reduced formula, by ascending number then symbol."""
 
@@ -64,10 +69,23 @@ def prototypes() -> tuple[Prototype, ...]:
                 label=str(tags["aflow"]),
                 name=_name(tags, structure),
                 structure=structure,
+                parsimony=_CLASS_ORDER[bisect_left(_LAST_GROUP, _group_number(str(tags["aflow"])))] / len(structure),
                 counts=tuple(sorted(((str(e), round(n)) for e, n in reduced.items()), key=lambda p: (p[1], p[0]))),
             )
         )
     return tuple(found)
+
+
+_LAST_GROUP = (1, 2, 5, 9, 15, 24, 46, 74, 80, 82, 88, 98, 110, 122, 142, 146, 148, 155, 161, 167, 173, 174, 176, 182,
+               186, 190, 194, 199, 206, 214, 220, 230)  # fmt: skip
+_CLASS_ORDER = (1, 2, 2, 2, 4, 4, 4, 8, 4, 4, 8, 8, 8, 8, 16, 3, 6, 6, 6, 12, 6, 6, 12, 12, 12, 12, 24, 12, 24, 24, 24,
+                48)  # fmt: skip
+"""Last space group of each of the 32 crystal classes, and the class's order (International Tables A)."""
+
+
+def _group_number(label: str) -> int:
+    """Space group from an AFLOW label such as `AB_cF8_225_a_b`."""
+    return int(label.split("_")[2])
 
 
 def _name(tags: dict[str, str], structure: Structure) -> str:

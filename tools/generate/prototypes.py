@@ -25,9 +25,6 @@ MAX_SWELLING = 2.0
 EXCHANGED = 0.25
 """Chance of a decoration whose anions stand on the prototype's cation sites, relative to the natural one."""
 
-SIZE_POWER = 1.0
-"""Chance falls with atoms in the cell to this power: small cells cost less and are more often ground states."""
-
 
 @dataclass(frozen=True)
 class Decoration:
@@ -115,7 +112,7 @@ def _of(prototype: Prototype, choice: CompositionChoice, max_atoms: int) -> Iter
         if any(choice.amounts[o] != n for o, (_, n) in zip(ours, prototype.counts, strict=True)):
             continue
         mapping = tuple(zip(theirs, ours, strict=True))
-        weight = len(prototype.structure) ** -SIZE_POWER * (1.0 if _natural(mapping) else EXCHANGED)
+        weight = prototype.parsimony * (1.0 if _natural(mapping) else EXCHANGED)
         yield Decoration(prototype, choice, mapping, weight)
 
 

@@ -71,6 +71,13 @@ def test_a_shaken_copy_is_the_same_and_another_structure_is_not() -> None:
     assert index.find(from_pymatgen(rocksalt(first="K"))) is None
 
 
+def test_a_higher_minimum_of_the_same_shape_does_not_hide_a_lower_one() -> None:
+    index = DuplicateIndex()
+    index.add("higher", from_pymatgen(wurtzite()), -7.50)
+    assert index.find(from_pymatgen(wurtzite()), -7.5005) == "higher"
+    assert index.find(from_pymatgen(wurtzite()), -7.60) is None
+
+
 def test_the_same_topology_at_another_volume_is_another_crystal() -> None:
     index = DuplicateIndex()
     index.add("relaxed", from_pymatgen(rocksalt(5.64)))
@@ -80,7 +87,7 @@ def test_the_same_topology_at_another_volume_is_another_crystal() -> None:
 @pytest.mark.parametrize(
     ("structure", "words"),
     [
-        (rocksalt(3.6), "distance"),
+        (Structure(Lattice.cubic(4.5), ["Na", "Cl"], [[0, 0, 0], [0.3, 0, 0]]), "distance"),
         (rocksalt(2.0), "volume"),
         (rocksalt(12.0), "volume"),
         (Structure(Lattice.orthorhombic(1.9, 3.0, 30.0), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]]), "edges"),
