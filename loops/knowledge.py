@@ -265,7 +265,17 @@ class Knowledge:
         done = [m for m in self.measured if m.values]
         if not done:
             return None
-        return min(done, key=lambda m: (not self.meets_goal(m.values), self.rank(m.values), m.row.position))
+        return min(done, key=self._order)
+
+    def _order(self, m: Measured) -> tuple[bool, float, float, int]:
+        """Meets the goal, then the objective; several phases on one hull by formation energy, then by age."""
+        energy = m.values.get("formation_energy")
+        return (
+            not self.meets_goal(m.values),
+            round(self.rank(m.values), 9),
+            energy.value if energy else 0.0,
+            m.row.position,
+        )
 
     def hits(self) -> list[Measured]:
         """Measured crystals that count as found: all that keep every constraint; without constraints those on the

@@ -319,11 +319,6 @@ class Ledger:
         with self._read() as connection:
             return [CandidateRow(row) for row in connection.execute(query)]
 
-    def known_ids(self) -> set[str]:
-        """Ids of every crystal ever proposed, kept or not."""
-        with self._read() as connection:
-            return set(connection.execute(sa.select(_candidates.c.id)).scalars())
-
     # --- money ---------------------------------------------------------------------------------
 
     def reserve(

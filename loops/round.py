@@ -30,7 +30,7 @@ from .clock import StageClock
 from .failpoints import passing
 from .head import HeadKeeper
 from .judgement import Judgement
-from .knowledge import Knowledge, Reference, geometry_values
+from .knowledge import Knowledge, Reference, amounts, geometry_values
 from .ledger import Ledger, RelaxedRow
 from .view import View
 from .wiring import Parts
@@ -38,9 +38,6 @@ from .wiring import Parts
 T = TypeVar("T")
 StageRunner = Callable[[str, Callable[[], T]], T]
 """Runs one stage by name: plainly, or as a Prefect task."""
-
-SPARE = 1.5
-"""Proposals asked of a generator for each one wanted, to make up for those that the screens reject."""
 
 POLL_S = 0.25
 """Seconds between looks at running evaluations."""
@@ -77,47 +74,63 @@ class Round:
     # --- propose and screen --------------------------------------------------------------------
 
     def propose(self, plan: RoundPlan) -> None:
-        """Ask each generator for its share; keep what passes every screen and was never proposed before."""
-        known = self.ledger.known_ids()
-        kept: list[Candidate] = []
+        """Ask each generator for its share; of what passes every screen and is new, keep the lowest in energy.
+
+        The energy is that of the unrelaxed crystal on the potential: one model call, where a relaxation takes forty.
+        It ranks within a generator, so that rough random crystals do not have to compete with ready-made prototypes;
+        the kept ones are relaxed in the order of their promise.
+        """
+        knowledge = Knowledge.read(self.ledger)
+        known = {row.candidate.id for row in knowledge.rows}
+        kept: list[tuple[float, Candidate]] = []
         rejected: list[tuple[Candidate, str, str]] = []
+        self.view.stage("generate", plan.proposals)
         if self.number == 1:
             with self.clock.measure("generate"):
                 phases, notes = self.parts.known_phases(self.goal)
-            kept += [c for c in phases if c.id not in known]
-            known |= {c.id for c in kept}
+            kept += [(-math.inf, c) for c in phases if c.id not in known]
+            known |= {c.id for _, c in kept}
             for note in notes:
                 self.view.note(note)
-        wanted = _apportion(plan.shares, plan.proposals)
-        self.view.stage("generate", plan.proposals)
         spare = 0
-        for index, (name, share) in enumerate(wanted.items()):
+        for index, (name, share) in enumerate(_apportion(plan.shares, plan.proposals).items()):
             # A generator that runs dry hands its places on to the next one, so that a round is never half empty.
             want = share + spare
             rng = np.random.default_rng([self.goal.seed, self.number, index])
             with self.clock.measure("generate"):
-                self.parts.inform(name, Knowledge.read(self.ledger))
-                offered = self.parts.generators[name].propose(self.goal.space, math.ceil(want * SPARE), rng)
-            got = 0
-            for candidate in offered:
-                if got == want:
-                    break
-                if candidate.id in known:
-                    continue
-                known.add(candidate.id)
-                with self.clock.measure("screen"):
+                self.parts.inform(name, knowledge)
+                offered = self.parts.generators[name].propose(
+                    self.goal.space, math.ceil(want * self.parts.settings.generators.oversample), rng
+                )
+            passed: list[Candidate] = []
+            with self.clock.measure("screen"):
+                for candidate in offered:
+                    if candidate.id in known:
+                        continue
+                    known.add(candidate.id)
                     failed = self._screen(candidate)
-                if failed is None:
-                    kept.append(candidate)
-                    got += 1
-                    self.view.progress(min(len(kept), plan.proposals), plan.proposals)
-                else:
-                    rejected.append((candidate, *failed))
-            spare = want - got
+                    if failed is None:
+                        passed.append(candidate)
+                    else:
+                        rejected.append((candidate, *failed))
+            with self.clock.measure("relax"):
+                ranked = self._rank(knowledge, passed)
+            kept += ranked[:want]
+            spare = want - min(want, len(ranked))
+            self.view.progress(min(len(kept), plan.proposals), plan.proposals)
         if spare:
             self.view.note(f"The generators gave {len(kept)} new crystals of {plan.proposals} asked for.")
-        self.ledger.add_candidates(self.number, kept, rejected)
+        kept.sort(key=lambda pair: pair[0])
+        self.ledger.add_candidates(self.number, [c for _, c in kept], rejected)
         passing("proposed")
+
+    def _rank(self, knowledge: Knowledge, candidates: list[Candidate]) -> list[tuple[float, Candidate]]:
+        """Candidates with their unrelaxed distance (eV/atom) to the potential's hull, the lowest first."""
+        hulls = knowledge.cheap_hull
+        ranked = []
+        for candidate, energy in zip(candidates, self.parts.unrelaxed_energies(candidates), strict=True):
+            ranked.append((hulls.distance(amounts(candidate.crystal), energy), candidate))
+        return sorted(ranked, key=lambda pair: pair[0])
 
     def _screen(self, candidate: Candidate) -> tuple[str, str] | None:
         for screen in self.parts.screens:

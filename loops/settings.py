@@ -54,6 +54,7 @@ class GeneratorSettings(Frozen):
     """`[generators]`"""
 
     enabled: tuple[str, ...]
+    oversample: float = Field(ge=1, le=20)
 
 
 class ScreenSettings(Frozen):

@@ -77,6 +77,15 @@ class Parts:
         """Give the planner's tools something to look at."""
         self.toolbox.knowledge = knowledge
 
+    def unrelaxed_energies(self, candidates: list[Candidate]) -> list[float]:
+        """eV/atom on the potential as proposed; infinite for one that it cannot take, whose relaxation says why."""
+        try:
+            return self.potential.energies([c.crystal for c in candidates])
+        except ToolError:
+            if len(candidates) == 1:
+                return [float("inf")]
+            return [e for c in candidates for e in self.unrelaxed_energies([c])]
+
     def check_relaxed(self, result: Relaxation) -> Failure | None:
         """Whether a relaxed crystal is still a solid, by the same screen as before."""
         from ..tools.core.structure import reduced_formula
