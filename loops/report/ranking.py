@@ -45,7 +45,7 @@ def ranked(record: CampaignRecord) -> list[EvaluatedCrystal]:
         known = [value for value in losses if value is not None]
         columns[index] = (losses, statistics.pstdev(known) or 1.0 if known else 1.0)
 
-    def order(position: int) -> tuple[bool, int, float, int]:
+    def order(position: int) -> tuple[bool, int, float, float, int]:
         missing, total = 0, 0.0
         for index, objective in enumerate(record.goal.objectives):
             losses, spread = columns[index]
@@ -54,7 +54,9 @@ def ranked(record: CampaignRecord) -> list[EvaluatedCrystal]:
                 missing += 1
             else:
                 total += objective.weight * value / spread
-        return (not measured[position].meets_goal, missing, total, measured[position].order)
+        # Several phases lie on one hull: among them the most strongly bound comes first.
+        energy = measured_value(measured[position], "formation_energy") or 0.0
+        return (not measured[position].meets_goal, missing, round(total, 9), energy, measured[position].order)
 
     return [measured[position] for position in sorted(range(len(measured)), key=order)]
 
