@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 
 from .clock import TOOLS
+from .hulls import Hulls
 from .judgement import calibration_of
 from .knowledge import Knowledge, Measured
 from .ledger import OPEN_STATES, Ledger
@@ -134,7 +136,23 @@ def _statement(knowledge: Knowledge, method: str) -> str:
     return (
         f"Energies above hull are relative to the elements {', '.join(sorted(hulls.elements))} and the {compounds} "
         f"crystals that this campaign evaluated, all by {method}. A phase that the campaign did not look at cannot "
-        "be on this hull."
+        "be on this hull." + _unseen(hulls)
+    )
+
+
+def _unseen(hulls: Hulls) -> str:
+    """The binary systems inside the goal's system of which no phase was evaluated, as a warning."""
+    seen = {frozenset(e.amounts) for e in hulls.entries}
+    largest = max((len(s) for s in seen), default=1)
+    if largest < 3:
+        return ""
+    systems = {pair for s in seen if len(s) >= 3 for pair in combinations(sorted(s), 2)}
+    missing = sorted("-".join(pair) for pair in systems if frozenset(pair) not in seen)
+    if not missing:
+        return ""
+    return (
+        f" No phase of {', '.join(missing)} was evaluated: crystals of more elements may decompose into such phases, "
+        "so their energies above hull are lower bounds. Set MP_API_KEY to bring known phases in."
     )
 
 

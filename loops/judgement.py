@@ -64,7 +64,7 @@ class Judgement:
     def choose(self, batch: int, exploration: float) -> list[Choice]:
         """At most `batch` unevaluated pool members, the most deserving first."""
         knowledge = self._knowledge
-        waiting = [m for m in knowledge.pool if m.candidate.id not in knowledge.evaluated_ids]
+        waiting = [m for m in knowledge.pool if m.candidate.id not in knowledge.evaluated_ids and knowledge.in_space(m)]
         if batch < 1 or not waiting:
             return []
         predicted = self.predictions()

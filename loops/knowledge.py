@@ -242,6 +242,16 @@ class Knowledge:
         """Candidates that have a reservation, whatever came of it."""
         return {r.request.candidate_id for r in self.evaluations}
 
+    def in_space(self, member: PoolMember) -> bool:
+        """Whether a crystal is one that the goal asks for; fetched phases may only be there to bound the hull."""
+        space, elements = self.goal.space, set(member.amounts)
+        low, high = space.n_elements
+        return (
+            set(space.required) <= elements <= set(space.allowed)
+            and low <= len(elements) <= high
+            and (space.formula is None or member.candidate.formula == space.formula)
+        )
+
     def meets_goal(self, values: dict[str, Quantity]) -> bool:
         """Whether every constraint holds on measured values (a missing value does not hold)."""
         return bool(values) and all(
@@ -262,10 +272,8 @@ class Knowledge:
 
     def best(self) -> Measured | None:
         """The best measured crystal: those that meet the goal first, then by the objective."""
-        done = [m for m in self.measured if m.values]
-        if not done:
-            return None
-        return min(done, key=self._order)
+        done = [m for m in self.measured if m.values and self.in_space(m.member)]
+        return min(done, key=self._order, default=None)
 
     def _order(self, m: Measured) -> tuple[bool, float, float, int]:
         """Meets the goal, then the objective; several phases on one hull by formation energy, then by age."""
@@ -280,7 +288,7 @@ class Knowledge:
     def hits(self) -> list[Measured]:
         """Measured crystals that count as found: all that keep every constraint; without constraints those on the
         hull for a goal of stability, and the single best for any other goal."""
-        done = [m for m in self.measured if m.values]
+        done = [m for m in self.measured if m.values and self.in_space(m.member)]
         if self.goal.constraints:
             return [m for m in done if self.meets_goal(m.values)]
         if self.goal.objectives[0].property in ("energy_above_hull", "formation_energy"):

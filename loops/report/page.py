@@ -89,7 +89,7 @@ def render_page(record: CampaignRecord, results: Results, cifs: dict[str, str]) 
         "css": _own("page.css"),
         "scripts": scripts,
         "script_hashes": hashes,
-        "headline": headline(record),
+        "headline": _headline(record),
         "ranking_rule": RANKING_RULE,
         "figures": _key_figures(record, results),
         "table": _table(record, cifs),
@@ -108,6 +108,15 @@ def render_page(record: CampaignRecord, results: Results, cifs: dict[str, str]) 
 def formula_markup(formula: str) -> Markup:
     """A formula with its numbers as subscripts; everything else is escaped."""
     return Markup(re.sub(r"(?<=[A-Za-z)\]])(\d+)", r"<sub>\1</sub>", str(escape(formula))))  # noqa: S704
+
+
+def _headline(record: CampaignRecord) -> Markup:
+    """The headline with subscripts in formulas only: a space group or a model's name has digits of its own."""
+    words = [
+        formula_markup(word) if word.strip("(,.)") in {e.formula for e in record.evaluated} else escape(word)
+        for word in headline(record).split(" ")
+    ]
+    return Markup(" ").join(words)
 
 
 def _own(name: str) -> Markup:
