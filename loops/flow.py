@@ -42,7 +42,9 @@ class PrefectShow:
         self._note = note
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
+        self._missed: list[tuple[str, Callable[[], dict[str, str]]]] = []
         self.url = ""
+        self._auth = ""
 
     def start(self) -> None:
         """Start the server in the background; never waits and never raises for a server that does not start."""
@@ -55,7 +57,7 @@ class PrefectShow:
             self._note(f"Prefect is off: {error.strerror}.")
             return
         port = _free_port()
-        auth = f"lodestone:{secrets.token_urlsafe(24)}"
+        self._auth = auth = f"lodestone:{secrets.token_urlsafe(24)}"
         self.url = f"http://127.0.0.1:{port}"
         os.environ.update(
             PREFECT_HOME=str(self._home),
@@ -83,10 +85,13 @@ class PrefectShow:
         """End the server that this object started."""
         if self._process is None:
             return
+        if self._missed and self._alive():
+            self._catch_up()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGTERM)
         try:
-            self._process.wait(timeout=5)
+            # What it shows is derived from the ledger, so there is nothing that a gentle end would save.
+            self._process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -106,10 +111,28 @@ class PrefectShow:
         """
         if not self._alive():
             body(_plain)
+            if self._process is not None:
+                self._missed.append((name, artifacts))
             return
+        self._catch_up()
+        self._run_flow(name, body, artifacts)
+
+    def _catch_up(self) -> None:
+        """Show the rounds that were done before the server answered: a flow run with their artifacts, no work."""
+        missed, self._missed = self._missed, []
+        for name, artifacts in missed:
+            self._run_flow(name, lambda _: None, artifacts)
+
+    def _run_flow(
+        self,
+        name: str,
+        body: Callable[[Callable[[str, Callable[[], None]], None]], None],
+        artifacts: Callable[[], dict[str, str]],
+    ) -> None:
         from prefect import flow, task
         from prefect.artifacts import create_markdown_artifact
         from prefect.cache_policies import NO_CACHE
+        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
         def run_stage(stage: str, work: Callable[[], None]) -> None:
             def guarded() -> None:
@@ -127,7 +150,9 @@ class PrefectShow:
                 create_markdown_artifact(markdown=text, key=key)
 
         try:
-            lodestone_round()
+            # Prefect reads the environment once a process; a second campaign in it has another server.
+            with temporary_settings({PREFECT_API_URL: f"{self.url}/api", PREFECT_API_AUTH_STRING: self._auth}):
+                lodestone_round()
         except StageError as error:
             raise error.cause from None
         except (KeyboardInterrupt, LodestoneError):

@@ -89,6 +89,27 @@ def test_the_round_goes_on_when_the_server_is_killed(show: PrefectShow) -> None:
     assert any("without it" in n for n in notes)
 
 
+def test_a_round_that_ran_before_the_server_was_up_is_shown_later(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    show = PrefectShow(tmp_path, PrefectSettings(enabled=True, start_wait_s=0.0), print)
+    try:
+        show.start()
+        ran: list[str] = []
+        show.run_round("early", lambda runner: runner("relax", lambda: ran.append("early")), lambda: {"early": "NaCl"})
+        assert ran == ["early"]
+        show._settings = PrefectSettings(enabled=True, start_wait_s=90.0)
+        show.run_round("late", lambda runner: runner("relax", lambda: ran.append("late")), dict)
+        assert ran == ["early", "late"]
+        name, _, password = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
+        with httpx.Client(base_url=f"{show.url}/api", auth=(name, password)) as client:
+            runs = client.post("/flow_runs/filter", json={}).json()
+            assert {r["name"]: r["state"]["type"] for r in runs} == {"early": "COMPLETED", "late": "COMPLETED"}
+    finally:
+        show.stop()
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def test_switched_off_it_starts_nothing(tmp_path: Path) -> None:
     show = PrefectShow(tmp_path, PrefectSettings(enabled=False, start_wait_s=0.0), print)
     show.start()
