@@ -24,6 +24,7 @@ def build_record(directory: Path) -> CampaignRecord:
     events = ledger.events()
     evaluations = knowledge.evaluations
     found = {m.row.key for m in knowledge.hits()}
+    screened = bool(ledger.meta("settings", {}).get("screen", {}).get("known_crystals"))
     wall_s = active_seconds(ledger)
     method = str(ledger.meta("method"))
     status = str(ledger.meta("status"))
@@ -45,7 +46,8 @@ def build_record(directory: Path) -> CampaignRecord:
         potential=knowledge.potential,
         plans=tuple(plan for plan, _ in ledger.plans()),
         evaluated=tuple(
-            _evaluated(knowledge, m, order, m.row.key in found) for order, m in enumerate(knowledge.measured, start=1)
+            _evaluated(knowledge, m, order, m.row.key in found, screened)
+            for order, m in enumerate(knowledge.measured, start=1)
         ),
         pool=_pool(knowledge),
         hull=_hull(knowledge, method),
@@ -61,7 +63,7 @@ def build_record(directory: Path) -> CampaignRecord:
     )
 
 
-def _evaluated(knowledge: Knowledge, m: Measured, order: int, found: bool) -> EvaluatedCrystal:
+def _evaluated(knowledge: Knowledge, m: Measured, order: int, found: bool, screened: bool) -> EvaluatedCrystal:
     candidate, recognition = m.member.candidate, m.member.recognition
     return EvaluatedCrystal(
         key=m.row.key,
@@ -84,6 +86,7 @@ def _evaluated(knowledge: Knowledge, m: Measured, order: int, found: bool) -> Ev
         cost_core_s=m.observation.cost_core_s,
         wall_s=m.observation.wall_s,
         failure=m.observation.failure.reason if m.observation.failure else "",
+        novel=True if screened else None,
     )
 
 

@@ -67,6 +67,7 @@ class ScreenSettings(Frozen):
     ltol: float = Field(gt=0, le=1)
     stol: float = Field(gt=0, le=1)
     angle_tol: float = Field(gt=0, le=30)
+    known_crystals: str
 
 
 class RelaxSettings(Frozen):

@@ -47,7 +47,7 @@ class Parts:
     evaluator: Evaluator
     planner: Planner
     new_duplicate_index: Callable[[], DuplicateIndex]
-    relaxed_screen: Screen
+    relaxed_screens: list[Screen]
     toolbox: Toolbox = field(default_factory=lambda: Toolbox())
 
     def inform(self, generator: str, knowledge: Knowledge) -> None:
@@ -87,18 +87,18 @@ class Parts:
             return [e for c in candidates for e in self.unrelaxed_energies([c])]
 
     def check_relaxed(self, result: Relaxation) -> Failure | None:
-        """Whether a relaxed crystal is still a solid, by the same screen as before."""
+        """Whether a relaxed crystal is still a solid, and a new one where known crystals were named."""
         from ..tools.core.structure import reduced_formula
 
-        verdict = self.relaxed_screen.check(
-            Candidate(
-                id=result.candidate_id,
-                crystal=result.crystal,
-                formula=reduced_formula(result.crystal),
-                provenance=Provenance(generator="relaxation"),
-            )
+        candidate = Candidate(
+            id=result.candidate_id,
+            crystal=result.crystal,
+            formula=reduced_formula(result.crystal),
+            provenance=Provenance(generator="relaxation"),
         )
-        return None if verdict.passed else Failure(stage="relax", reason=f"after relaxation: {verdict.reason}")
+        verdicts = [screen.check(candidate) for screen in self.relaxed_screens]
+        reasons = [v.reason for v in verdicts if not v.passed]
+        return Failure(stage="screen", reason=f"after relaxation: {'; '.join(reasons)}") if reasons else None
 
     def extra_properties(self, crystal: Crystal, properties: tuple[str, ...]) -> dict[str, float]:
         """What the potential says of properties that cost it more than one relaxation, where the goal asks."""
@@ -192,7 +192,7 @@ def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator) -> Par
         evaluator=evaluator,
         planner=planner_for(settings, toolbox),
         new_duplicate_index=lambda: DuplicateIndex(s.ltol, s.stol, s.angle_tol),
-        relaxed_screen=geometry,
+        relaxed_screens=[geometry, *_novelty(s.known_crystals)],
         toolbox=toolbox,
     )
 
@@ -251,6 +251,16 @@ def choose_evaluator(goal: GoalSpec, settings: Settings, directory: Path) -> Eva
         # A request that says DFT must not be served by a potential, however good.
         found = [e for e in found if e.fidelity == "dft"]
     return pick_best(found, goal.properties)
+
+
+def _novelty(folder: str) -> list[Screen]:
+    if not folder:
+        return []
+    from ..tools.screen.novelty import NoveltyScreen, known_crystals
+
+    if not Path(folder).is_dir():
+        raise ConfigError(f"[screen] known_crystals is '{folder}', which is no folder.", "Name a folder of CIF files.")
+    return [NoveltyScreen(known_crystals(Path(folder)))]
 
 
 def _generators(settings: Settings) -> dict[str, Generator]:

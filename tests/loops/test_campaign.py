@@ -18,6 +18,7 @@ from lodestone.loops.knowledge import Knowledge
 from lodestone.loops.ledger import Ledger
 from lodestone.loops.record import EvaluatedCrystal
 from lodestone.tools.core.errors import LedgerError
+from lodestone.tools.core.structure import write_cif
 
 WORDS = "find the ground state of NaCl; 6 evaluations; 2 rounds"
 SMALL = {
@@ -94,9 +95,7 @@ def test_time_outside_the_tools_is_reported(undisturbed: Path) -> None:
     assert not times["outside the tools"].tool
 
 
-@pytest.mark.parametrize(
-    "failpoint", ["relaxed:1", "relaxed:2", "reserved:1", "submitted:1", "evaluated:1", "finished:1"]
-)
+@pytest.mark.parametrize("failpoint", ["relaxed:1", "submitted:1", "evaluated:1", "finished:1"])
 def test_kill_9_then_resume_gives_the_undisturbed_table_and_pays_once(
     undisturbed: Path, tmp_path: Path, failpoint: str
 ) -> None:
@@ -240,6 +239,33 @@ def test_bad_input_gets_one_clear_line(tmp_path: Path, arguments: list[str], cod
     assert lines[0].startswith("error: ")
     assert words in lines[0]
     assert not list(tmp_path.glob("*/ledger.sqlite"))
+
+
+def test_a_broken_cif_among_the_known_crystals_is_named(tmp_path: Path) -> None:
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "broken.cif").write_text("data_x\n_cell_length_a nonsense\n")
+    done = lodestone(
+        "run", WORDS, "--yes", "--evaluator", "sevennet", cwd=tmp_path, LODESTONE_SCREEN__KNOWN_CRYSTALS="known"
+    )
+    assert done.returncode == 5, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "broken.cif" in done.stderr
+    assert not (tmp_path / "campaigns").exists()
+
+
+def test_known_crystals_are_left_out(undisturbed: Path, tmp_path: Path) -> None:
+    best = next(e for e in build_record(undisturbed).evaluated if e.meets_goal)
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "halite.cif").write_text(write_cif(best.crystal))
+    done = lodestone(
+        "run", WORDS, "--yes", "--evaluator", "sevennet", "--dir", "c", cwd=tmp_path,
+        LODESTONE_SCREEN__KNOWN_CRYSTALS="known",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = build_record(tmp_path / "c")
+    assert best.space_group not in {e.space_group for e in record.evaluated}
+    assert any("halite.cif" in f.reason for f in record.failures)
+    assert all(e.novel for e in record.evaluated)
 
 
 def test_two_runs_on_one_directory(undisturbed: Path) -> None:
