@@ -106,12 +106,16 @@ def birch_murnaghan(volumes: np.ndarray, energies: np.ndarray) -> tuple[float, f
     )  # the polynomial is fitted in u = (x - centre) / width, for conditioning
     u = (x - centre) / width
     cubic = np.polynomial.Polynomial.fit(u, energies, 3, domain=[-1, 1], window=[-1, 1])
-    curvature = cubic.deriv(2)
-    roots = [complex(r) for r in cubic.deriv(1).roots()]
+    slope, curvature = cubic.deriv(1), cubic.deriv(2)
+    roots = [complex(r) for r in slope.roots()]
     minima = [r.real for r in roots if abs(r.imag) < 1e-9 and abs(r) <= 1.0 and curvature(r.real) > 0]
     if not minima:
         raise CalculationFailed("bulk modulus: the energy curve has no minimum inside the sampled volumes")
-    x0 = centre + width * minima[0]
-    modulus = 4 / 9 * x0**3.5 * float(curvature(minima[0])) / width**2
+    lowest = minima[0]
+    for _ in range(3):
+        # Where the cubic term vanishes (B' = 4) the root finder divides by nearly nothing; Newton steps mend it.
+        lowest -= float(slope(lowest) / curvature(lowest))
+    x0 = centre + width * lowest
+    modulus = 4 / 9 * x0**3.5 * float(curvature(lowest)) / width**2
     residual = float(np.sqrt(np.mean((cubic(u) - energies) ** 2)))
     return modulus * GPA_PER_EV_A3, x0**-1.5, residual

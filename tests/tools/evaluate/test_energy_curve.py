@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lodestone.tools.evaluate.base import CalculationFailed
@@ -21,6 +21,8 @@ def _birch(volumes: np.ndarray, v0: float, b0_gpa: float, b1: float, e0: float) 
 
 
 @settings(max_examples=80, deadline=None)
+@example(v0=10.0, b0=1.0, b1=4.0, e0=0.0, shift=0.0)
+@example(v0=10.0, b0=1.0, b1=4.0, e0=0.0, shift=0.01953125)
 @given(
     v0=st.floats(10, 2000),
     b0=st.floats(1, 500),
