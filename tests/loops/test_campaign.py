@@ -45,7 +45,7 @@ def lodestone(*arguments: str, cwd: Path, timeout: float = 300, **env: str) -> s
 
 
 def assert_same_table(first: Path, second: Path) -> None:
-    """What a user compares: the same crystals in the same order, and numbers that agree to 0.1 meV/atom.
+    """What a user compares: the same crystals in the same order, and energies that agree to 0.1 meV/atom.
 
     Two processes that relax the same crystals agree to about 1e-6 eV, not to the last bit.
     """
@@ -53,9 +53,11 @@ def assert_same_table(first: Path, second: Path) -> None:
     assert [_identity(e) for e in one] == [_identity(e) for e in two]
     for a, b in zip(one, two, strict=True):
         for mine, other in ((a.values, b.values), (a.predicted, b.predicted)):
-            assert {k: q.value for k, q in mine.items()} == pytest.approx(
-                {k: q.value for k, q in other.items()}, abs=1e-4
-            )
+            assert set(mine) == set(other)
+            for name, quantity in mine.items():
+                # Volume and density are flat at the minimum: a relaxation fixes them less well than the energy.
+                tolerance = {"abs": 1e-4} if "energy" in name else {"rel": 1e-4}
+                assert quantity.value == pytest.approx(other[name].value, **tolerance), name
 
 
 def _identity(e: EvaluatedCrystal) -> tuple[Any, ...]:
