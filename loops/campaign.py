@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..tools.core.errors import GoalError, LedgerError
+from ..tools.core.failpoints import passing
 from ..tools.core.types import GoalSpec, RoundPlan, Understanding
 from .clock import StageClock
-from .failpoints import passing
 from .flow import PrefectShow
 from .judgement import calibration_of
 from .knowledge import Knowledge

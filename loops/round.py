@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..tools.core.errors import EvaluationError
+from ..tools.core.failpoints import passing
 from ..tools.core.types import (
     Candidate,
     EvaluationRequest,
@@ -27,7 +28,6 @@ from ..tools.core.types import (
 )
 from ..tools.relax.symmetrise import polish
 from .clock import StageClock
-from .failpoints import passing
 from .head import HeadKeeper
 from .judgement import Judgement
 from .knowledge import Knowledge, Reference, amounts, geometry_values

@@ -21,7 +21,7 @@ from ..tools.core.types import MAX_SITES, Frozen
 
 PREFIX = "LODESTONE_"
 MAX_FILE_BYTES = 200_000
-NOT_SETTINGS = frozenset({"LODESTONE_DEBUG", "LODESTONE_FAILPOINT"})
+NOT_SETTINGS = frozenset({"LODESTONE_DEBUG", "LODESTONE_FAILPOINT", "LODESTONE_FAILPOINT_ONCE"})
 """Variables with our prefix that steer the process, not a campaign."""
 
 Protocol = Literal["fast", "moderate", "precise"]

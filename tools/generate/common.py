@@ -56,7 +56,7 @@ def separation(structure: Structure, choice: CompositionChoice) -> float:
 
 
 def make(structure: Structure, provenance: Provenance) -> Candidate:
-    """A candidate of a structure's primitive, Niggli-reduced cell."""
+    """A candidate of a structure, in the cell that it is written in."""
     return make_candidate(from_pymatgen(structure), provenance)
 
 

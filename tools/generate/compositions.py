@@ -16,7 +16,8 @@ from ..core.errors import GoalError
 from ..core.types import ChemicalSpace, Frozen
 
 MAX_COEFFICIENT = 8
-"""Largest number of one element in an ionic formula unit (as in spinel-like A3B5O12 only its simpler relatives)."""
+"""Largest number of one element in a binary ionic formula unit; 4 in a ternary one and 3 beyond, where the number of
+ratios explodes. A larger unit (a garnet, A3B5O12) has to be asked for by its formula."""
 
 MAX_METAL_ATOMS = 5
 """Atoms in the formula unit of an enumerated intermetallic: up to A4B, which covers most binary ground states."""
@@ -25,6 +26,7 @@ MAX_SUBSETS = 400
 """Element subsets of a wide space that are looked at; a fixed stride through all of them keeps the choice fair."""
 
 NOBLE = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Rn"})
+"""Elements that are combined only where they are required and charges balance (XeF2)."""
 
 
 class CompositionChoice(Frozen):
@@ -45,8 +47,13 @@ class CompositionChoice(Frozen):
 
 
 @lru_cache(maxsize=64)
-def compositions(space: ChemicalSpace) -> tuple[CompositionChoice, ...]:
+def compositions(space: ChemicalSpace, max_formula_atoms: int | None = None) -> tuple[CompositionChoice, ...]:
     """Every composition of a space, the simplest first; the same space gives the same list.
+
+    Args:
+        space: where the compositions have to lie.
+        max_formula_atoms: largest formula unit that is enumerated; None is the space's number of atoms. A fixed
+            formula is not enumerated.
 
     Ionic: all elements in states that occur commonly, neutral, the more electronegative ones negative
     (`smact.neutral_ratios`, `smact.screening.pauling_test`; Davies et al., JOSS 4, 1361 (2019)). Only metals: all
@@ -57,14 +64,15 @@ def compositions(space: ChemicalSpace) -> tuple[CompositionChoice, ...]:
     """
     if space.formula is not None:
         return (_fixed(space, space.formula),)
+    largest = space.max_atoms if max_formula_atoms is None else min(space.max_atoms, max_formula_atoms)
     low, high = space.n_elements
     found: list[CompositionChoice] = []
     for elements in _subsets(space, low, high):
-        found += _of_elements(elements, space.max_atoms)
+        found += _of_elements(elements, largest)
     if not found:
         raise GoalError(
             f"No composition of {'-'.join(space.allowed[:12])} with {low} to {high} elements and at most "
-            f"{space.max_atoms} atoms is charge-neutral or metallic.",
+            f"{largest} atoms is charge-neutral or metallic.",
             "Allow other elements, another number of elements, or larger cells.",
         )
     found.sort(key=lambda c: (c.atoms, c.formula))
@@ -72,9 +80,15 @@ def compositions(space: ChemicalSpace) -> tuple[CompositionChoice, ...]:
 
 
 def is_charge_balanced(formula: str) -> bool:
-    """Whether a formula is neutral in common oxidation states, or a metal or element."""
-    amounts = _amounts(formula)
-    return _kind(amounts)[0] != "covalent"
+    """Whether a formula is neutral in common oxidation states, or a metal or element.
+
+    Mixed valence counts where SMACT knows it (Fe3O4, not Pb3O4).
+    """
+    from smact.screening import smact_validity
+
+    if _kind(_amounts(formula))[0] != "covalent":
+        return True
+    return bool(smact_validity(formula, include_alloys=False, mixed_valence=True))
 
 
 def _fixed(space: ChemicalSpace, formula: str) -> CompositionChoice:
@@ -106,11 +120,13 @@ def _of_elements(elements: tuple[str, ...], max_atoms: int) -> list[CompositionC
 
     if len(elements) == 1:
         only = elements[0]
+        if only in NOBLE:
+            return []
         return [
             CompositionChoice(formula=_reduced({only: 1}), amounts={only: 1}, oxidation_states=None, kind="element")
         ]
     ionic = _ionic(elements, max_atoms)
-    if ionic:
+    if ionic or NOBLE & set(elements):
         return ionic
     metallic = all(Element(e).is_metal or Element(e).is_metalloid for e in elements)
     kind: Literal["metallic", "covalent"] = "metallic" if metallic else "covalent"

@@ -65,7 +65,12 @@ class PrototypeGenerator:
                     structure,
                     Provenance(
                         generator=self.name,
-                        parameters={"prototype": decoration.prototype.label, "type": decoration.prototype.name},
+                        parameters={
+                            "prototype": decoration.prototype.label,
+                            "type": decoration.prototype.name,
+                            "sites": ", ".join(f"{ours} on {theirs}" for theirs, ours in decoration.mapping),
+                            "formula_units": len(structure) // decoration.choice.atoms,
+                        },
                     ),
                 )
         return collector.candidates

@@ -29,6 +29,9 @@ THRESHOLD = 1e-6
 STRAIN = 0.04
 """Largest relative change of a cell edge put on repeated proposals, so that a lower-symmetry minimum can be found."""
 
+DISPLACEMENT = 0.05
+"""Å; how far each atom of such a proposal is moved, in a random direction."""
+
 
 @dataclass(frozen=True)
 class Parent:
@@ -48,6 +51,22 @@ class Substitution:
     choice: CompositionChoice
     mapping: tuple[tuple[str, str], ...]
     probability: float
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """How a repeated proposal differs from its ideal parent; the whole of it goes into the provenance."""
+
+    strain: tuple[float, float, float]
+    """Relative change of each cell edge."""
+    seed: int
+    """Of the directions in which the atoms move."""
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Distortion:
+        """A random one."""
+        a, b, c = rng.uniform(-STRAIN, STRAIN, size=3).tolist()
+        return cls((a, b, c), int(rng.integers(2**31)))
 
 
 class SubstitutionGenerator:
@@ -83,34 +102,39 @@ class SubstitutionGenerator:
                 if collector.full:
                     break
                 substitution = options[int(index)][0]
-                structure = substitute(substitution, rng if strained else None)
+                distortion = Distortion.draw(rng) if strained else None
+                structure = substitute(substitution, distortion)
                 if structure is not None:
-                    collector.offer(structure, self._provenance(substitution, strained))
+                    collector.offer(structure, self._provenance(substitution, distortion))
         return collector.candidates
 
     def _own(self, choice: CompositionChoice, max_atoms: int) -> list[Substitution]:
         parents = [p for c in self.parents if (p := _parent(c.id, to_pymatgen(c.crystal))) is not None]
         return [s for p in parents for s in _of(p, choice, max_atoms) if any(a != b for a, b in s.mapping)]
 
-    def _provenance(self, substitution: Substitution, strained: bool) -> Provenance:
+    def _provenance(self, substitution: Substitution, distortion: Distortion | None) -> Provenance:
+        parameters: dict[str, str | int | float | bool] = {
+            "exchange": ", ".join(f"{a} by {b}" for a, b in substitution.mapping if a != b) or "none",
+            "probability": float(f"{substitution.probability:.3g}"),
+            "strained": distortion is not None,
+        }
+        if distortion is not None:
+            parameters |= dict(zip(("strain_a", "strain_b", "strain_c"), distortion.strain, strict=True))
         return Provenance(
             generator=self.name,
-            parameters={
-                "exchange": ", ".join(f"{a} by {b}" for a, b in substitution.mapping if a != b) or "none",
-                "probability": float(f"{substitution.probability:.3g}"),
-                "strained": strained,
-            },
+            parameters=parameters,
             parents=(substitution.parent.identity,),
+            seed=0 if distortion is None else distortion.seed,
         )
 
 
-def substitute(substitution: Substitution, rng: np.random.Generator | None) -> Structure | None:
-    """The substituted crystal at its expected volume, strained at random when `rng` is given; None if too dense."""
+def substitute(substitution: Substitution, distortion: Distortion | None) -> Structure | None:
+    """The substituted crystal at its expected volume, distorted where one is given; None if too dense."""
     structure = substitution.parent.structure.copy()
     structure.replace_species(dict(substitution.mapping))
-    if rng is not None:
-        structure.apply_strain(rng.uniform(-STRAIN, STRAIN, size=3).tolist())
-        structure.perturb(0.05, seed=int(rng.integers(2**31)))
+    if distortion is not None:
+        structure.apply_strain(list(distortion.strain))
+        structure.perturb(DISPLACEMENT, seed=distortion.seed)
     structure.scale_lattice(volume_per_atom(substitution.choice) * len(structure))
     ratio = separation(structure, substitution.choice)
     if ratio < 1.0:

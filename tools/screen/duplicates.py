@@ -37,6 +37,9 @@ class DuplicateIndex:
         self._buckets: dict[str, list[tuple[str, float, float | None, Structure]]] = {}
         self._matcher: Any = None
 
+    def __len__(self) -> int:
+        return sum(len(bucket) for bucket in self._buckets.values())
+
     def add(self, identity: str, crystal: Crystal, energy_per_atom: float | None = None) -> None:
         """Remember a crystal, with its energy (eV/atom) where it is relaxed."""
         self._names.setdefault(fingerprint(crystal), []).append((identity, energy_per_atom))

@@ -1,4 +1,8 @@
-"""Is it a solid at all? Distances, volume, and shape of the cell, before and after relaxation."""
+"""Is it a solid at all? Distances, volume, and shape of the cell, before and after relaxation.
+
+Shape means that of the Niggli-reduced cell, whose angles lie between 60° and 120° whatever the crystal: needles and
+plates show in its edges, and a sheared choice of cell is no fault of a crystal.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +53,11 @@ class GeometryScreen:
         expected = float(np.mean([_sphere_volume(s) for s in candidate.crystal.species]))
         low, high = self._volume[0] * expected, self._volume[1] * expected
         if not low <= volume <= high:
-            return f"volume of {volume:.1f} Å³/atom is outside {low:.1f} to {high:.1f}"
-        edges = structure.lattice.get_niggli_reduced_lattice().abc
+            return f"volume of {volume:.1f} Å³/atom is outside {low:.1f} to {high:.1f} Å³/atom"
+        # In a strongly sheared cell the search for neighbours takes hours, and so does pymatgen's Niggli reduction,
+        # which looks for lattice points in a sphere: the cheap LLL reduction comes first.
+        structure = structure.get_reduced_structure("LLL").get_reduced_structure("niggli")
+        edges = structure.lattice.abc
         if max(edges) / min(edges) > self._aspect:
             return f"cell edges of {max(edges):.1f} and {min(edges):.1f} Å: ratio above {self._aspect:g}"
         longest = 2.0 * self._distance * max(_radius(s) for s in candidate.crystal.species)
@@ -59,7 +66,7 @@ class GeometryScreen:
             a, b = candidate.crystal.species[i], candidate.crystal.species[j]
             limit = self._distance * (_radius(a) + _radius(b))
             if d < limit:
-                return f"{a}-{b} distance of {d:.2f} Å is below {limit:.2f}"
+                return f"{a}-{b} distance of {d:.2f} Å is below {limit:.2f} Å"
         return ""
 
 
