@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import socket
 import time
 from contextlib import suppress
 from importlib import metadata
@@ -16,12 +17,16 @@ from typing import Any
 from ..tools.core.errors import GoalError, LedgerError
 from ..tools.core.failpoints import passing
 from ..tools.core.types import GoalSpec, RoundPlan, Understanding
+from .briefing import make_brief
+from .chronometer import active_seconds
 from .clock import StageClock
 from .flow import PrefectShow
 from .judgement import calibration_of
 from .knowledge import Knowledge
-from .ledger import FILE_NAME, Ledger
+from .ledger import Ledger, counts, holds_ledger
+from .ledger.bookings import EVALUATIONS, Account, caps_of
 from .lock import CampaignLock
+from .paying import Payments
 from .round import Round, StageRunner, prepare_references
 from .settings import Settings
 from .view import View
@@ -63,7 +68,7 @@ class Campaign:
             raise LedgerError(
                 f"Cannot create {directory}: {error.strerror}.", "Choose another --dir, or check permissions."
             ) from error
-        if (directory / FILE_NAME).exists():
+        if holds_ledger(directory):
             CampaignLock(directory).acquire()
             raise LedgerError(
                 f"{directory} already holds a campaign.",
@@ -75,7 +80,9 @@ class Campaign:
             check_disk(directory)
             ledger = Ledger.create(
                 directory,
-                {
+                caps=caps_of(goal.budget),
+                url=settings.ledger.url,
+                meta_values={
                     "goal": goal.model_dump(mode="json"),
                     "assumptions": list(understanding.assumptions),
                     "unused": list(understanding.unused),
@@ -89,6 +96,7 @@ class Campaign:
                     "status": "running",
                 },
             )
+            ledger.take_over(os.getpid(), socket.gethostname())
         except BaseException:
             lock.release()
             raise
@@ -97,11 +105,14 @@ class Campaign:
     @classmethod
     def open(cls, directory: Path) -> Campaign:
         """Lock an existing campaign for going on. Raises LedgerError."""
-        ledger = Ledger.open(directory)
+        if not holds_ledger(directory):
+            raise LedgerError(f"No campaign in {directory}.", 'Start one with `lodestone run "…" --dir DIR`.')
         lock = CampaignLock(directory)
         lock.acquire()
         try:
+            ledger = Ledger.open(directory)
             ledger.verify()
+            ledger.take_over(os.getpid(), socket.gethostname())
         except BaseException:
             lock.release()
             raise
@@ -119,17 +130,24 @@ class Campaign:
         began = time.monotonic()
         earlier = active_seconds(self.ledger)
         self.ledger.set_meta("status", "running", "session started")
+
+        def seconds_left() -> float:
+            return self.goal.budget.wall_hours * 3600 - (earlier + time.monotonic() - began)
+
+        payments = Payments(self.ledger, parts.evaluator, parts.settings.costs.prices(), view, seconds_left)
         show = PrefectShow(self.directory, parts.settings.prefect, view.note)
         show.start()
         reason = ""
         try:
+            for problem in payments.reconcile():
+                view.note(problem)
             prepare_references(self.ledger, parts, clock, view, goal_elements(self.goal))
             while not reason:
                 check_disk(self.directory)
                 number, plan = self._next_round()
                 elapsed = earlier + time.monotonic() - began
                 if plan is None:
-                    reason = self._over(number, elapsed)
+                    reason = self._over(number, elapsed, payments)
                     if reason:
                         break
                     plan = self._plan(parts, number, elapsed, clock)
@@ -138,9 +156,8 @@ class Campaign:
                         reason = plan.reason
                         break
                     self.ledger.add_plan(plan)
-                    passing("planned")
                 view.planned(plan)
-                self._run_round(show, number, plan, parts, clock, view)
+                self._run_round(show, plan, Round(number, self.directory, self.ledger, parts, clock, view, payments))
             self.ledger.set_meta("stop_reason", reason, "stopped")
             self.ledger.set_meta("status", "finished", "finished")
         finally:
@@ -151,19 +168,23 @@ class Campaign:
         return reason
 
     def _next_round(self) -> tuple[int, RoundPlan | None]:
-        plans = self.ledger.plans()
-        if plans and plans[-1][1] != "finished":
-            return plans[-1][0].round, plans[-1][0]
-        return (plans[-1][0].round + 1 if plans else 1), None
+        last = self.ledger.last_plan()
+        if last is None:
+            return 1, None
+        plan, state = last
+        return (plan.round + 1, None) if state == "finished" else (plan.round, plan)
 
-    def _over(self, number: int, elapsed: float) -> str:
+    def _over(self, number: int, elapsed: float, payments: Payments) -> str:
         """The hard caps, which no planner can move; the empty string while there is room."""
         budget = self.goal.budget
-        spent = self.ledger.spent()
-        if spent >= budget.evaluations:
-            return f"The budget of {budget.evaluations} evaluations is spent."
+        affordable, resource = payments.affordable()
+        if affordable < 1:
+            return _spent_reason(resource, self.ledger.accounts()[resource], payments.charges[resource])
         if elapsed >= budget.wall_hours * 3600:
             return f"The time of {budget.wall_hours:g} h is over."
+        typical = self._round_seconds()
+        if elapsed + typical > budget.wall_hours * 3600:
+            return f"Another round, of about {typical:.0f} s, would pass the time of {budget.wall_hours:g} h."
         if number > budget.rounds:
             return f"The {budget.rounds} rounds are done."
         knowledge = Knowledge.read(self.ledger)
@@ -172,17 +193,14 @@ class Campaign:
         hits = len(knowledge.hits())
         if self.goal.stop.hits is not None and hits >= self.goal.stop.hits:
             return f"{hits} crystals that meet the goal were found, as asked."
-        if number > 1:
-            new = [row for row in knowledge.rows if row.round == number - 1]
-            waiting = [m for m in knowledge.pool if m.candidate.id not in knowledge.evaluated_ids]
-            if not new and not waiting:
-                return "No generator has a new crystal for this goal: everything it can give was looked at."
+        if number > 1 and not counts.in_round(self.ledger, number - 1) and not knowledge.waiting:
+            return "No generator has a new crystal for this goal: everything it can give was looked at."
         return ""
 
     def _plan(self, parts: Parts, number: int, elapsed: float, clock: StageClock) -> RoundPlan:
         knowledge = Knowledge.read(self.ledger)
         left = self.goal.budget.wall_hours * 3600 - elapsed
-        brief = knowledge.brief(number, left, calibration_of(knowledge))
+        brief = make_brief(knowledge, number, left, calibration_of(knowledge))
         missing = [g for g in parts.generators if g not in brief.generators]
         if missing:
             from ..tools.core.types import GeneratorYield
@@ -192,16 +210,23 @@ class Campaign:
             )
         with clock.measure("plan"):
             parts.watch(knowledge)
-            return parts.planner.plan(brief)
+            passing("planner.before")
+            plan = parts.planner.plan(brief)
+            passing("planner.after")
+            return plan
 
-    def _run_round(
-        self, show: PrefectShow, number: int, plan: RoundPlan, parts: Parts, clock: StageClock, view: View
-    ) -> None:
+    def _round_seconds(self) -> float:
+        """What a round usually takes: the median of the last ten, 0 before the first."""
+        last = self.ledger.events("round finished")[-10:]
+        totals = sorted(sum(float(v) for v in e["seconds"].values()) for e in last)
+        return totals[len(totals) // 2] if totals else 0.0
+
+    def _run_round(self, show: PrefectShow, plan: RoundPlan, work: Round) -> None:
         def body(runner: StageRunner[None]) -> None:
-            if {p.round: s for p, s in self.ledger.plans()}[number] != "finished":
-                Round(number, self.directory, self.ledger, parts, clock, view).run(plan, runner)
+            work.run(plan, runner)
 
-        show.run_round(f"{self.directory.name} · round {number}", body, lambda: self._artifacts(number, plan))
+        name = f"{self.directory.name} · round {plan.round}"
+        show.run_round(name, body, lambda: self._artifacts(plan.round, plan))
 
     def _artifacts(self, number: int, plan: RoundPlan) -> dict[str, str]:
         knowledge = Knowledge.read(self.ledger)
@@ -213,9 +238,9 @@ class Campaign:
         ]
         lines.append("|---|---|" + "---|" * len(self.goal.properties))
         for m in knowledge.measured:
-            if m.row.round == number:
+            if m.entry.round == number:
                 cells = [f"{m.values[p].value:.4g}" if p in m.values else "–" for p in self.goal.properties]
-                what = f"{m.member.candidate.formula} | {m.member.recognition.space_group_symbol}"
+                what = f"{m.entry.formula} | {m.member.recognition.space_group_symbol}"
                 lines.append(f"| {what} | {' | '.join(cells)} |")
         return {f"round-{number}": "\n".join(lines)}
 
@@ -229,21 +254,13 @@ def goal_elements(goal: GoalSpec) -> tuple[str, ...]:
     return tuple(sorted(goal.space.allowed))
 
 
-def active_seconds(ledger: Ledger) -> float:
-    """Wall seconds that the sessions of a campaign have used, from its events (killed sessions count too)."""
-    total = 0.0
-    started: float | None = None
-    last = 0.0
-    for event in ledger.events():
-        if event["kind"] == "session started":
-            if started is not None:
-                total += last - started
-            started = event["at"]
-        last = event["at"]
-        if event["kind"] == "session ended" and started is not None:
-            total += last - started
-            started = None
-    return total + (last - started if started is not None else 0.0)
+def _spent_reason(resource: str, account: Account, needed: int) -> str:
+    if resource == EVALUATIONS:
+        return f"The budget of {account.cap} evaluations is spent."
+    return (
+        f"The budget of {resource} does not allow another evaluation: {account.spent} spent and {account.reserved} "
+        f"reserved of {account.cap}, and one may take {needed}."
+    )
 
 
 def check_disk(directory: Path) -> None:

@@ -162,7 +162,7 @@ def write_campaign_report(directory: Path) -> Path:
 
 
 def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
-    from .campaign import active_seconds
+    from .chronometer import active_seconds
     from .history import build_record
     from .live import LiveView
     from .report.results import make_results
@@ -174,7 +174,7 @@ def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
             with view:
                 reason = campaign.run(parts, view)
         except KeyboardInterrupt:
-            running = [r for r in campaign.ledger.evaluations() if r.state == "RUNNING"]
+            running = campaign.ledger.evaluations(states=("RUNNING",))
             if running:
                 console.print(f"{len(running)} evaluations go on in the background; `lodestone resume` collects them.")
             raise

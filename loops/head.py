@@ -37,17 +37,14 @@ class HeadKeeper:
         """Fit on what was measured so far; write `head-ROUND.safetensors` only if the held-out error fell."""
         from ..tools.recognise.head import PropertyHead
 
-        done = [m for m in knowledge.measured if "formation_energy" in m.values]
+        done = [m for m in knowledge.training if "formation_energy" in m.values]
         if not self._enabled or not done:
             return {"trained": False, "why": "nothing measured yet" if self._enabled else "switched off"}
         import torch
 
         head = self._load(round_number - 1) or PropertyHead()
         targets = torch.tensor(
-            [
-                m.values["formation_energy"].value - knowledge.cheap[m.member.candidate.id]["formation_energy"]
-                for m in done
-            ],
+            [m.values["formation_energy"].value - knowledge.cheap[m.id]["formation_energy"] for m in done],
             dtype=torch.float32,
         )
         report = head.fit(_features([m.member for m in done]), targets, seed=knowledge.goal.seed + round_number)

@@ -6,92 +6,115 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
+from ..tools.core.errors import LedgerError
 from .clock import TOOLS
 from .hulls import Hulls
 from .judgement import calibration_of
 from .knowledge import Knowledge, Measured
-from .ledger import OPEN_STATES, Ledger
+from .ledger import OPEN_STATES, EvaluationRow, Ledger, counts
 from .record import CampaignRecord, EvaluatedCrystal, FailureRow, HullPhase, PoolEntry, StageTime
+
+REPORTED = 5000
+"""Crystals of the pool, and evaluated ones, that a report can hold; larger campaigns show the best and the latest."""
 
 
 def build_record(directory: Path) -> CampaignRecord:
     """Read everything about a campaign. Raises LedgerError when there is none, or it is unreadable."""
-    from .campaign import active_seconds
+    from .chronometer import active_seconds
 
     ledger = Ledger.open(directory, read_only=True)
-    knowledge = Knowledge.read(ledger)
-    events = ledger.events()
-    evaluations = knowledge.evaluations
-    found = {m.row.key for m in knowledge.hits()}
-    screened = bool(ledger.meta("settings", {}).get("screen", {}).get("known_crystals"))
+    meta = ledger.all_meta()
+    knowledge = Knowledge.read(ledger, REPORTED, REPORTED)
+    measured = _reported(knowledge)
+    complete = {row.key: row for row in ledger.evaluations_by_key([m.entry.key for m in measured])}
+    sessions = ledger.events(("session started", "session ended"))
+    found = {m.entry.key for m in knowledge.hits()}
+    screened = bool(meta.get("settings", {}).get("screen", {}).get("known_crystals"))
     wall_s = active_seconds(ledger)
-    method = str(ledger.meta("method"))
-    status = str(ledger.meta("status"))
-    sessions = Counter(e["kind"] for e in events)
-    if status == "running" and sessions["session started"] == sessions["session ended"]:
+    status = str(meta["status"])
+    kinds = Counter(e["kind"] for e in sessions)
+    if status == "running" and kinds["session started"] == kinds["session ended"]:
         status = "interrupted"
+    first, last = ledger.first_and_last_event()
+    evaluations = knowledge.evaluations
     return CampaignRecord(
         directory=str(directory),
         goal=knowledge.goal,
-        assumptions=tuple(ledger.meta("assumptions", [])),
-        unused=tuple(ledger.meta("unused", [])),
+        assumptions=tuple(meta.get("assumptions", [])),
+        unused=tuple(meta.get("unused", [])),
         status=status,
-        stop_reason=str(ledger.meta("stop_reason", "")),
-        started_at=_when(events[0]["at"]),
-        finished_at=_when(events[-1]["at"]) if status == "finished" else "",
+        stop_reason=str(meta.get("stop_reason", "")),
+        started_at=_when(first),
+        finished_at=_when(last) if status == "finished" else "",
         wall_s=wall_s,
-        evaluator=f"{ledger.meta('evaluator')}-{ledger.meta('evaluator_version')}",
-        method=method,
+        evaluator=f"{meta['evaluator']}-{meta['evaluator_version']}",
+        method=knowledge.method,
         potential=knowledge.potential,
         plans=tuple(plan for plan, _ in ledger.plans()),
         evaluated=tuple(
-            _evaluated(knowledge, m, order, m.row.key in found, screened)
-            for order, m in enumerate(knowledge.measured, start=1)
+            _evaluated(knowledge, m, complete[m.entry.key], order, m.entry.key in found, screened)
+            for order, m in enumerate(measured, start=1)
         ),
         pool=_pool(knowledge),
-        hull=_hull(knowledge, method),
-        hull_statement=_statement(knowledge, method),
+        hull=_hull(knowledge, measured),
+        hull_statement=_statement(knowledge),
         failures=_failures(knowledge),
-        times=_times(events, wall_s),
-        evaluations_spent=sum(r.state != "PROPOSED" for r in evaluations),
-        evaluations_reference=sum(r.request.purpose == "reference" for r in evaluations),
-        evaluations_failed=sum(r.observation is not None and r.observation.failure is not None for r in evaluations),
+        times=_times(ledger.events(("round finished", "session ended")), wall_s),
+        evaluations_spent=sum(e.state != "PROPOSED" for e in evaluations),
+        evaluations_reference=sum(e.purpose == "reference" for e in evaluations),
+        evaluations_failed=sum(bool(e.failure) for e in evaluations),
         coverage_90=calibration_of(knowledge),
-        notes=_notes(ledger, events, sum(r.state in OPEN_STATES for r in evaluations)),
-        versions={k: str(v) for k, v in ledger.meta("versions", {}).items()},
+        notes=_notes(ledger, meta, knowledge, kinds["session started"]),
+        versions={k: str(v) for k, v in meta.get("versions", {}).items()},
     )
 
 
-def _evaluated(knowledge: Knowledge, m: Measured, order: int, found: bool, screened: bool) -> EvaluatedCrystal:
-    candidate, recognition = m.member.candidate, m.member.recognition
+def _reported(knowledge: Knowledge) -> list[Measured]:
+    """Every finished evaluation; in a very large campaign those that the models learn from and the last failures."""
+    measured = knowledge.measured
+    if len(measured) <= REPORTED:
+        return measured
+    kept = {m.id for m in knowledge.training}
+    failed = [m.id for m in measured if not m.values][-REPORTED // 10 :]
+    return [m for m in measured if m.id in kept or m.id in failed]
+
+
+def _evaluated(
+    knowledge: Knowledge, m: Measured, row: EvaluationRow, order: int, found: bool, screened: bool
+) -> EvaluatedCrystal:
+    member, observation = m.member, row.observation
+    candidate, recognition = member.candidate, member.recognition
+    if observation is None:
+        raise LedgerError(f"Evaluation {row.key[:12]} is finished without a result.", "Run `lodestone ledger verify`.")
     return EvaluatedCrystal(
-        key=m.row.key,
+        key=row.key,
         candidate_id=candidate.id,
         order=order,
-        round=m.row.round,
+        round=row.round,
         formula=candidate.formula,
-        crystal=m.observation.crystal or m.member.relaxation.crystal,
+        crystal=observation.crystal or member.relaxation.crystal,
         space_group=recognition.space_group,
         space_group_symbol=recognition.space_group_symbol,
         prototype=recognition.prototype,
         dimensionality=recognition.dimensionality,
         generator=candidate.provenance.generator,
         values=m.values,
-        predicted=m.row.predicted,
+        predicted=row.predicted,
         cheap=knowledge.cheap[candidate.id],
         meets_goal=found,
-        evaluator=m.observation.evaluator,
-        method=m.observation.method,
-        cost_core_s=m.observation.cost_core_s,
-        wall_s=m.observation.wall_s,
-        failure=m.observation.failure.reason if m.observation.failure else "",
+        evaluator=observation.evaluator,
+        method=observation.method,
+        cost_core_s=observation.cost_core_s,
+        wall_s=observation.wall_s,
+        failure=observation.failure.reason if observation.failure else "",
         novel=True if screened else None,
     )
 
 
 def _pool(knowledge: Knowledge) -> tuple[PoolEntry, ...]:
-    predicted = {r.request.candidate_id: r.predicted for r in knowledge.evaluations}
+    entries = {e.candidate_id: e for e in knowledge.evaluations}
     return tuple(
         PoolEntry(
             candidate_id=m.candidate.id,
@@ -100,46 +123,55 @@ def _pool(knowledge: Knowledge) -> tuple[PoolEntry, ...]:
             generator=m.candidate.provenance.generator,
             space_group=m.recognition.space_group,
             cheap=knowledge.cheap[m.candidate.id],
-            predicted=predicted.get(m.candidate.id, {}),
-            evaluated=m.candidate.id in predicted,
+            predicted=entries[m.candidate.id].predicted if m.candidate.id in entries else {},
+            evaluated=m.candidate.id in entries,
         )
         for m in knowledge.pool
     )
 
 
-def _hull(knowledge: Knowledge, method: str) -> tuple[HullPhase, ...]:
+def _hull(knowledge: Knowledge, measured: list[Measured]) -> tuple[HullPhase, ...]:
     hulls = knowledge.measured_hull
     if hulls is None:
         return ()
-    formulas = {m.candidate.id: m.candidate.formula for m in knowledge.pool}
-    phases = []
-    for entry in hulls.entries:
-        amounts = dict(entry.amounts)
-        element = next(iter(amounts)) if len(amounts) == 1 and entry.source == "reference" else ""
-        phases.append(
-            HullPhase(
-                formula=element or formulas.get(entry.id, entry.id),
-                amounts=amounts,
-                energy_per_atom=entry.energy_per_atom,
-                formation_energy=hulls.formation_energy(amounts, entry.energy_per_atom),
-                energy_above_hull=max(0.0, hulls.distance(amounts, entry.energy_per_atom)),
-                method=method,
-                source=entry.source,
-                candidate_id="" if element else entry.id,
-            )
+    phases = [
+        HullPhase(
+            formula=symbol,
+            amounts={symbol: 1.0},
+            energy_per_atom=energy,
+            formation_energy=hulls.formation_energy({symbol: 1.0}, energy),
+            energy_above_hull=max(0.0, hulls.distance({symbol: 1.0}, energy)),
+            method=knowledge.method,
+            source="reference",
         )
+        for symbol, energy in knowledge.measured_references.items()
+    ]
+    phases += [
+        HullPhase(
+            formula=m.entry.formula,
+            amounts=m.amounts,
+            energy_per_atom=m.entry.outcome["energy_per_atom"].value,
+            formation_energy=m.values["formation_energy"].value,
+            energy_above_hull=m.values["energy_above_hull"].value,
+            method=knowledge.method,
+            source="campaign",
+            candidate_id=m.id,
+        )
+        for m in measured
+        if "formation_energy" in m.values
+    ]
     return tuple(phases)
 
 
-def _statement(knowledge: Knowledge, method: str) -> str:
+def _statement(knowledge: Knowledge) -> str:
     hulls = knowledge.measured_hull
     if hulls is None:
         return "No elemental reference has been evaluated yet, so no energy above hull can be given."
-    compounds = sum(e.source != "reference" for e in hulls.entries)
+    compounds = sum("formation_energy" in m.values for m in knowledge.measured)
     return (
         f"Energies above hull are relative to the elements {', '.join(sorted(hulls.elements))} and the {compounds} "
-        f"crystals that this campaign evaluated, all by {method}. A phase that the campaign did not look at cannot "
-        "be on this hull." + _unseen(hulls)
+        f"crystals that this campaign evaluated, all by {knowledge.method}. A phase that the campaign did not look at "
+        "cannot be on this hull." + _unseen(hulls)
     )
 
 
@@ -160,17 +192,15 @@ def _unseen(hulls: Hulls) -> str:
 
 
 def _failures(knowledge: Knowledge) -> tuple[FailureRow, ...]:
-    counts: Counter[tuple[int, str, str, str]] = Counter()
-    for row in knowledge.rows:
-        if row.failure:
-            stage = row.failure["stage"]
-            what = row.failure.get("screen", row.candidate.provenance.generator)
-            counts[(row.round, stage, what, row.failure["reason"])] += 1
+    found: Counter[tuple[int, str, str, str]] = Counter()
+    for number, stage, what, reason, count in counts.failures(knowledge.ledger):
+        found[(number, stage, what, reason)] += count
     for m in knowledge.measured:
-        if m.observation.failure:
-            counts[(m.row.round, "evaluate", m.member.candidate.formula, m.observation.failure.reason)] += 1
+        if m.entry.failure:
+            found[(m.entry.round, "evaluate", m.entry.formula, m.entry.failure)] += 1
     return tuple(
-        FailureRow(round=r, stage=s, what=w, reason=reason, count=n) for (r, s, w, reason), n in sorted(counts.items())
+        FailureRow(round=r, stage=s, what=w, reason=reason, count=n)
+        for (r, s, w, reason), n in sorted(found.most_common(counts.MAX_REASONS))
     )
 
 
@@ -187,9 +217,9 @@ def _times(events: list[dict[str, object]], wall_s: float) -> tuple[StageTime, .
     return (*known, StageTime(stage="outside the tools", wall_s=round(max(0.0, wall_s - inside), 3), tool=False))
 
 
-def _notes(ledger: Ledger, events: list[dict[str, object]], running: int) -> tuple[str, ...]:
-    notes = [str(n) for n in ledger.meta("notes", [])]
-    heads = [e for e in events if e["kind"] == "head" and e.get("trained")]
+def _notes(ledger: Ledger, meta: dict[str, Any], knowledge: Knowledge, sessions: int) -> tuple[str, ...]:
+    notes = [str(n) for n in meta.get("notes", [])]
+    heads = [e for e in ledger.events("head") if e.get("trained")]
     if heads:
         kept = sum(bool(e.get("accepted")) for e in heads)
         last = heads[-1]
@@ -197,9 +227,18 @@ def _notes(ledger: Ledger, events: list[dict[str, object]], running: int) -> tup
             f"The network's head was retrained {len(heads)} times and kept {kept} times; last held-out error "
             f"{last.get('held_out_rmse_before')} before, {last.get('held_out_rmse_after')} eV/atom after."
         )
-    if running:
+    states = Counter(e.state for e in knowledge.evaluations)
+    if running := sum(states[s] for s in OPEN_STATES):
         notes.append(f"{running} evaluations are reserved or running; `lodestone resume` collects them.")
-    sessions = sum(e["kind"] == "session started" for e in events)
+    if unknown := states["UNKNOWN"]:
+        notes.append(
+            f"Nobody can tell what became of {unknown} evaluations; their money stays reserved until a person settles "
+            "them with `lodestone ledger settle`."
+        )
+    if knowledge.size > REPORTED:
+        notes.append(f"Shown are the {REPORTED} crystals nearest to the hull, of {knowledge.size} in the pool.")
+    if len(knowledge.measured) > REPORTED:
+        notes.append(f"Shown are {REPORTED} of {len(knowledge.measured)} evaluated crystals: the best and the latest.")
     if sessions > 1:
         notes.append(f"The campaign ran in {sessions} sessions.")
     return tuple(notes)

@@ -38,6 +38,15 @@ class Hulls:
         """eV/atom above the hull; negative for a crystal that is not an entry and would lower it."""
         return self.system(amounts).distance(amounts, energy_per_atom)
 
+    def energy(self, amounts: dict[str, float]) -> float:
+        """Energy of the hull itself at a composition, eV/atom."""
+        return self.system(amounts).hull_energy(amounts)
+
+    def levels(self, amounts: dict[str, float]) -> tuple[float, float]:
+        """Energy (eV/atom) at a composition of the unmixed elements, and of the hull."""
+        hull = self.system(amounts)
+        return -hull.formation_energy(amounts, 0.0), hull.hull_energy(amounts)
+
     def hull_formation_energy(self, amounts: dict[str, float]) -> float:
         """Formation energy (eV/atom) of the hull itself at a composition."""
         hull = self.system(amounts)

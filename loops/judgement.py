@@ -20,6 +20,9 @@ from .ledger import Ledger
 MODELLED = ("formation_energy", "density", "volume_per_atom", "bulk_modulus", "band_gap")
 """What the surrogate models directly; energy above hull is formation energy minus the hull's."""
 
+LATEST = 1000
+"""Predictions whose outcome says how well the surrogate is calibrated now."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -64,7 +67,11 @@ class Judgement:
     def choose(self, batch: int, exploration: float) -> list[Choice]:
         """At most `batch` unevaluated pool members, the most deserving first."""
         knowledge = self._knowledge
-        waiting = [m for m in knowledge.pool if m.candidate.id not in knowledge.evaluated_ids and knowledge.in_space(m)]
+        waiting = [
+            m
+            for m in knowledge.pool
+            if m.candidate.id not in knowledge.evaluated_ids and knowledge.in_space(m.candidate.formula)
+        ]
         if batch < 1 or not waiting:
             return []
         predicted = self.predictions()
@@ -89,9 +96,7 @@ class Judgement:
         """
         knowledge = self._knowledge
         measured = {
-            m.member.candidate.id: m.values["formation_energy"].value
-            for m in knowledge.measured
-            if "formation_energy" in m.values
+            m.id: m.values["formation_energy"].value for m in knowledge.measured if "formation_energy" in m.values
         }
         entries = [
             HullEntry(id=r.candidate_id, amounts={s: 1.0}, energy_per_atom=0.0, source="reference", method="expected")
@@ -118,12 +123,13 @@ def calibrations(ledger: Ledger, knowledge: Knowledge) -> dict[str, Calibration]
     `calibrate` is therefore given raw deviations, found by dividing that scale out again.
     """
     scales = {e["round"]: e["scales"] for e in ledger.events("calibrated")}
+    known = [(m, m.entry.predicted) for m in knowledge.measured[-LATEST:] if m.values]
     found = {}
     for name in MODELLED:
         rows = [
-            (m.row.predicted[name], m.values[name].value, scales.get(m.row.round, {}).get(name, 1.0))
-            for m in knowledge.measured
-            if name in m.values and name in m.row.predicted and m.row.predicted[name].std
+            (predicted[name], m.values[name].value, scales.get(m.entry.round, {}).get(name, 1.0))
+            for m, predicted in known
+            if name in m.values and name in predicted and predicted[name].std
         ]
         if rows:
             found[name] = calibrate(
@@ -135,9 +141,10 @@ def calibrations(ledger: Ledger, knowledge: Knowledge) -> dict[str, Calibration]
 def calibration_of(knowledge: Knowledge) -> float | None:
     """Share of measured objective values inside the 90 % intervals given before measuring; None below 4 values."""
     name = knowledge.goal.objectives[0].property
+    known = [(m.values[name].value, m.entry.predicted) for m in knowledge.measured[-LATEST:] if name in m.values]
     inside = [
-        abs(m.values[name].value - m.row.predicted[name].value) <= 1.6449 * (m.row.predicted[name].std or 0.0)
-        for m in knowledge.measured
-        if name in m.values and name in m.row.predicted
+        abs(value - predicted[name].value) <= 1.6449 * (predicted[name].std or 0.0)
+        for value, predicted in known
+        if name in predicted
     ]
     return sum(inside) / len(inside) if len(inside) >= 4 else None

@@ -6,31 +6,34 @@ is not here: deciding (`agent/`, `surrogate/`) and writing (`round.py`).
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from ..surrogate.campaign_model import Measurement, PoolPoint
-from ..tools.core.properties import CATALOGUE, get_property
+from ..tools.core.errors import LedgerError
+from ..tools.core.properties import CATALOGUE
 from ..tools.core.types import (
-    Brief,
     Candidate,
     Crystal,
     Frozen,
-    GeneratorYield,
     GoalSpec,
-    Observation,
     Quantity,
     Recognition,
     Relaxation,
 )
 from ..tools.evaluate.hull import HullEntry
+from .geometry import amounts, formula_amounts, geometry_values
 from .hulls import Hulls
-from .ledger import CandidateRow, EvaluationRow, Ledger
+from .ledger import CandidateRow, Ledger
+from .ledger.tables import EvaluationEntry, Tables
 
-NEAR_HULL = 0.025
-"""eV/atom; within this of the hull a crystal counts as a useful proposal (thermal energy at room temperature)."""
+MAX_POOL = 2000
+"""Crystals that wait, nearest to the hull first, that one round chooses from."""
 
+MAX_TRAINING = 1000
+"""Measured crystals that the models learn from: exact Gaussian processes grow with the cube of it."""
 
 SAME_FAILURES = 5
 """So many evaluations in a row that fail for one and the same reason are the evaluator's fault, not the crystals'."""
@@ -63,76 +66,135 @@ class PoolMember:
 
 @dataclass(frozen=True)
 class Measured:
-    """A pool member with its observation and the properties derived from it; `values` is empty on failure."""
+    """A finished evaluation of a pool member with the properties derived from it; `values` is empty on failure."""
 
-    member: PoolMember
-    row: EvaluationRow
-    observation: Observation
+    entry: EvaluationEntry
+    amounts: dict[str, float]
     values: dict[str, Quantity]
+    _tables: Tables
+
+    @property
+    def id(self) -> str:
+        """Candidate id."""
+        return self.entry.candidate_id
+
+    @property
+    def member(self) -> PoolMember:
+        """The crystal itself, read from the ledger when asked for."""
+        return _member(self._tables.fetch([self.id])[self.id])
 
 
-@dataclass
 class Knowledge:
-    """Everything derived from the ledger at one moment."""
+    """Everything derived from the ledger at one moment.
 
-    goal: GoalSpec
-    references: dict[str, Reference]
-    potential: str
-    pool: list[PoolMember]
-    evaluations: list[EvaluationRow]
-    rows: list[CandidateRow]
+    What a round works on stays bounded however large the campaign grows: of the crystals that wait, the `max_pool`
+    nearest to the hull; of the measured ones, the `max_training` best and latest. Up to that size it is everything.
+    """
+
+    def __init__(self, ledger: Ledger, max_pool: int = MAX_POOL, max_training: int = MAX_TRAINING) -> None:
+        meta = ledger.all_meta()
+        tables = Tables.of(ledger)
+        self.goal = GoalSpec.model_validate(meta["goal"])
+        self.references = {r["symbol"]: Reference.model_validate(r) for r in meta.get("references", [])}
+        self.potential = str(meta["potential"])
+        self.method = str(meta["method"])
+        self.evaluations = list(tables.evaluations.entries)
+        self.evaluated_ids = set(tables.evaluations.evaluated)
+        self.size = len(tables.pool.ids)
+        """Relaxed crystals that passed every screen."""
+        self.ledger = ledger
+        self._tables = tables
+        self._lowest = dict(tables.pool.lowest)
+        self._max_pool = max_pool
+        self._max_training = max_training
 
     @classmethod
-    def read(cls, ledger: Ledger) -> Knowledge:
+    def read(cls, ledger: Ledger, max_pool: int = MAX_POOL, max_training: int = MAX_TRAINING) -> Knowledge:
         """Derive it from a ledger."""
-        rows = ledger.candidates()
-        pool = [
-            PoolMember(
-                row.candidate, row.relaxation, row.recognition, row.round, amounts(row.relaxation.crystal), row.cheap
-            )
-            for row in rows
-            if row.failure is None and row.relaxation is not None and row.recognition is not None
-        ]
-        references = {r["symbol"]: Reference.model_validate(r) for r in ledger.meta("references", [])}
-        return cls(
-            goal=GoalSpec.model_validate(ledger.meta("goal")),
-            references=references,
-            potential=str(ledger.meta("potential")),
-            pool=pool,
-            evaluations=ledger.evaluations(),
-            rows=rows,
-        )
+        return cls(ledger, max_pool, max_training)
 
     # --- on the potential ----------------------------------------------------------------------
 
     @cached_property
     def cheap_hull(self) -> Hulls:
-        """Hull of the references and every pool member, on the relaxation potential."""
-        entries = [
-            HullEntry(
-                id=r.candidate_id,
-                amounts={r.symbol: 1.0},
-                energy_per_atom=r.energy_per_atom,
-                source="reference",
-                method=self.potential,
-            )
-            for r in self.references.values()
-        ]
-        entries += [
-            HullEntry(
-                id=m.candidate.id,
-                amounts=m.amounts,
-                energy_per_atom=m.relaxation.energy_per_atom,
-                source="campaign",
-                method=self.potential,
-            )
-            for m in self.pool
-        ]
-        return Hulls(entries)
+        """Hull of the references and the lowest crystal of each composition, on the relaxation potential."""
+        pool = self._tables.pool
+        lowest = [(f, pool.ids[row], pool.energies[row]) for f, row in sorted(self._lowest.items())]
+        phases = [(r.candidate_id, r.symbol, r.energy_per_atom) for r in self.references.values()]
+        return self._hulls("cheap", phases, lowest, self.potential)
+
+    def _hulls(
+        self, kind: str, references: list[tuple[str, str, float]], phases: list[tuple[str, str, float]], method: str
+    ) -> Hulls:
+        """Hulls of (id, element, energy) and (formula, id, energy), built again only when one of them changed."""
+        source = (tuple(references), tuple(phases), method)
+        built = self._tables.hulls.get(kind)
+        if built is not None and built[0] == source:
+            found: Hulls = built[1]  # type: ignore[assignment]
+            return found
+        hulls = Hulls(
+            [_entry(i, {s: 1.0}, e, "reference", method) for i, s, e in references]
+            + [_entry(i, dict(formula_amounts(f)), e, "campaign", method) for f, i, e in phases]
+        )
+        self._tables.hulls[kind] = (source, hulls)
+        return hulls
+
+    @cached_property
+    def above(self) -> np.ndarray:
+        """Distance to the hull (eV/atom) on the potential, of every crystal that passed, in the order of the table."""
+        pool = self._tables.pool
+        hull = np.array([self.cheap_hull.energy(dict(formula_amounts(f))) for f in pool.names])
+        index = np.array(pool.formula_index[: self.size], dtype=int)
+        found: np.ndarray = np.maximum(0.0, np.array(pool.energies[: self.size]) - hull[index]) if self.size else hull
+        return found
+
+    @cached_property
+    def pool(self) -> list[PoolMember]:
+        """The crystals that this round works on, in the order in which they came in."""
+        rows = range(self.size)
+        if self.size > self._max_pool:
+            pool = self._tables.pool
+            wanted = {pool.position[m.id] for m in self.training} | {
+                pool.position[e.candidate_id] for e in self._failed
+            }
+            waiting = 0
+            allowed = [self.in_space(f) for f in pool.names]
+            for row in np.argsort(self.above, kind="stable"):
+                if waiting == self._max_pool:
+                    break
+                if allowed[pool.formula_index[row]] and pool.ids[row] not in self.evaluated_ids:
+                    wanted.add(int(row))
+                    waiting += 1
+            return self._fetch(sorted(wanted))
+        return self._fetch(list(rows))
+
+    def nearest(self, count: int) -> list[PoolMember]:
+        """The crystals nearest to the hull on the potential, evaluated or not."""
+        return self._fetch([int(row) for row in np.argsort(self.above, kind="stable")[:count]])
+
+    def look_alikes(self, formulas: set[str], energies: list[float], tolerance: float) -> list[PoolMember]:
+        """Crystals of some compositions whose energy (eV/atom) is within a tolerance of one of those given."""
+        pool = self._tables.pool
+        wanted = [i for i, f in enumerate(pool.names) if f in formulas]
+        if not wanted or not energies:
+            return []
+        known = np.array(pool.energies[: self.size])
+        rows = np.flatnonzero(np.isin(np.array(pool.formula_index[: self.size], dtype=int), wanted))
+        levels = np.sort(np.array(energies))
+        place = np.clip(np.searchsorted(levels, known[rows]), 1, len(levels)) - 1
+        near = np.minimum(
+            np.abs(known[rows] - levels[place]), np.abs(known[rows] - levels[np.minimum(place + 1, len(levels) - 1)])
+        )
+        return self._fetch([int(row) for row in rows[near <= tolerance]])
+
+    def _fetch(self, rows: list[int]) -> list[PoolMember]:
+        ids = [self._tables.pool.ids[row] for row in rows]
+        found = self._tables.fetch(ids)
+        return [_member(found[i]) for i in ids]
 
     @cached_property
     def cheap(self) -> dict[str, dict[str, float]]:
-        """Per pool member, the properties that the potential predicts, in catalogue units."""
+        """Per member of `pool`, the properties that the potential predicts, in catalogue units."""
         hull = self.cheap_hull
         table = {}
         for m in self.pool:
@@ -151,105 +213,89 @@ class Knowledge:
     def measured_references(self) -> dict[str, float]:
         """Element to measured energy, eV/atom; elements whose evaluation is not finished are missing."""
         found = {}
-        for row in self.evaluations:
-            if row.request.purpose == "reference" and row.observation is not None and not row.observation.failure:
-                symbol = row.request.candidate_id.removeprefix("reference-")
-                found[symbol] = row.observation.values["energy_per_atom"].value
+        for e in self.evaluations:
+            if e.purpose == "reference" and "energy_per_atom" in e.outcome and not e.failure:
+                found[e.candidate_id.removeprefix("reference-")] = e.outcome["energy_per_atom"].value
         return found
 
     def broken_evaluator(self) -> str:
         """Why paying for more makes no sense: a failed reference, or the same failure again and again; else empty."""
-        reasons = [
-            (row.request, row.observation.failure.reason if row.observation.failure else "")
-            for row in self.evaluations
-            if row.observation is not None
-        ]
-        for request, reason in reasons:
-            if reason and request.purpose == "reference":
-                symbol = request.candidate_id.removeprefix("reference-")
-                return f"The reference of {symbol}, without which no formation energy has a meaning, failed: {reason}."
-        last = [reason for _, reason in reasons[-SAME_FAILURES:]]
+        finished = [e for e in self.evaluations if e.finished]
+        for e in finished:
+            if e.failure and e.purpose == "reference":
+                symbol = e.candidate_id.removeprefix("reference-")
+                return (
+                    f"The reference of {symbol}, without which no formation energy has a meaning, failed: {e.failure}."
+                )
+        last = [e.failure for e in finished[-SAME_FAILURES:]]
         if len(last) == SAME_FAILURES and last[0] and len(set(last)) == 1:
             return f"The last {SAME_FAILURES} evaluations all failed for one reason: {last[0]}."
         return ""
 
     @cached_property
     def measured_hull(self) -> Hulls | None:
-        """Hulls of measured references and crystals; None before a reference is measured."""
+        """Hulls of measured references and the lowest measured crystal of each composition; None without reference."""
         if not self.measured_references:
             return None
-        method = self.method
-        entries = [
-            HullEntry(
-                id=f"reference-{symbol}",
-                amounts={symbol: 1.0},
-                energy_per_atom=energy,
-                source="reference",
-                method=method,
-            )
-            for symbol, energy in self.measured_references.items()
-        ]
-        members = {m.candidate.id: m for m in self.pool}
-        for row in self.evaluations:
-            done = row.observation is not None and not row.observation.failure
-            if row.request.purpose == "candidate" and done and row.observation is not None:
-                entries.append(
-                    HullEntry(
-                        id=row.request.candidate_id,
-                        amounts=members[row.request.candidate_id].amounts,
-                        energy_per_atom=row.observation.values["energy_per_atom"].value,
-                        source="campaign",
-                        method=method,
-                    )
-                )
         known = set(self.measured_references)
-        return Hulls([e for e in entries if set(e.amounts) <= known])
-
-    @property
-    def method(self) -> str:
-        """The evaluator's method, from the first observation; empty before there is one."""
-        return next((r.observation.method for r in self.evaluations if r.observation is not None), "")
+        lowest: dict[str, tuple[float, str]] = {}
+        for e in self.evaluations:
+            if e.purpose != "candidate" or e.failure or "energy_per_atom" not in e.outcome:
+                continue
+            energy = e.outcome["energy_per_atom"].value
+            if {s for s, _ in formula_amounts(e.formula)} <= known and energy < lowest.get(e.formula, (np.inf,))[0]:
+                lowest[e.formula] = (energy, e.candidate_id)
+        references = [(f"reference-{s}", s, energy) for s, energy in self.measured_references.items()]
+        return self._hulls("measured", references, [(f, i, e) for f, (e, i) in sorted(lowest.items())], self.method)
 
     @cached_property
     def measured(self) -> list[Measured]:
         """Finished candidate evaluations in the order of their reservation."""
-        members = {m.candidate.id: m for m in self.pool}
         hull = self.measured_hull
+        levels: dict[str, tuple[float, float] | None] = {}
         found = []
-        for row in self.evaluations:
-            if row.request.purpose != "candidate" or row.observation is None:
+        for e in self.evaluations:
+            if e.purpose != "candidate" or not e.finished:
                 continue
-            member = members[row.request.candidate_id]
+            amounts = dict(formula_amounts(e.formula))
             values: dict[str, Quantity] = {}
-            if row.observation.failure is None:
-                values = {k: v for k, v in row.observation.values.items() if k in CATALOGUE}
-                crystal = row.observation.crystal or member.relaxation.crystal
-                for name, value in geometry_values(crystal).items():
-                    values.setdefault(name, Quantity(value=value, unit=get_property(name).unit))
-                if hull is not None and hull.covers(member.amounts):
-                    energy = row.observation.values["energy_per_atom"].value
-                    values["formation_energy"] = Quantity(
-                        value=hull.formation_energy(member.amounts, energy), unit="eV/atom"
-                    )
-                    values["energy_above_hull"] = Quantity(
-                        value=max(0.0, hull.distance(member.amounts, energy)), unit="eV/atom"
-                    )
-            found.append(Measured(member, row, row.observation, values))
+            if not e.failure:
+                values = {k: v for k, v in e.outcome.items() if k in CATALOGUE}
+                if e.formula not in levels:
+                    levels[e.formula] = hull.levels(amounts) if hull is not None and hull.covers(amounts) else None
+                level = levels[e.formula]
+                if level is not None:
+                    energy = e.outcome["energy_per_atom"].value
+                    values["formation_energy"] = Quantity(value=energy - level[0], unit="eV/atom")
+                    values["energy_above_hull"] = Quantity(value=max(0.0, energy - level[1]), unit="eV/atom")
+            found.append(Measured(e, amounts, values, self._tables))
         return found
 
-    @property
-    def evaluated_ids(self) -> set[str]:
-        """Candidates that have a reservation, whatever came of it."""
-        return {r.request.candidate_id for r in self.evaluations}
+    @cached_property
+    def training(self) -> list[Measured]:
+        """What the models learn from: everything measured, or the best and the latest of it."""
+        done = [m for m in self.measured if m.values]
+        if len(done) <= self._max_training:
+            return done
+        latest = done[-(self._max_training * 2 // 3) :]
+        best = sorted(done, key=self._order)[: self._max_training - len(latest)]
+        chosen = {m.id for m in [*latest, *best]}
+        return [m for m in done if m.id in chosen]
 
-    def in_space(self, member: PoolMember) -> bool:
-        """Whether a crystal is one that the goal asks for; fetched phases may only be there to bound the hull."""
-        space, elements = self.goal.space, set(member.amounts)
+    @cached_property
+    def _failed(self) -> list[EvaluationEntry]:
+        """The latest evaluations that failed."""
+        failed = [e for e in self.evaluations if e.purpose == "candidate" and e.finished and e.failure]
+        return failed[-self._max_training // 3 :]
+
+    def in_space(self, formula: str) -> bool:
+        """Whether a composition is one that the goal asks for; fetched phases may only be there to bound the hull."""
+        space, elements = self.goal.space, {symbol for symbol, _ in formula_amounts(formula)}
         low, high = space.n_elements
         return (
             set(space.required) <= elements <= set(space.allowed)
             and low <= len(elements) <= high
-            and (space.formula is None or member.candidate.formula == space.formula)
+            and (space.formula is None or formula == space.formula)
         )
 
     def meets_goal(self, values: dict[str, Quantity]) -> bool:
@@ -272,7 +318,7 @@ class Knowledge:
 
     def best(self) -> Measured | None:
         """The best measured crystal: those that meet the goal first, then by the objective."""
-        done = [m for m in self.measured if m.values and self.in_space(m.member)]
+        done = [m for m in self.measured if m.values and self.in_space(m.entry.formula)]
         return min(done, key=self._order, default=None)
 
     def _order(self, m: Measured) -> tuple[bool, float, float, int]:
@@ -282,13 +328,13 @@ class Knowledge:
             not self.meets_goal(m.values),
             round(self.rank(m.values), 9),
             energy.value if energy else 0.0,
-            m.row.position,
+            m.entry.position,
         )
 
     def hits(self) -> list[Measured]:
         """Measured crystals that count as found: all that keep every constraint; without constraints those on the
         hull for a goal of stability, and the single best for any other goal."""
-        done = [m for m in self.measured if m.values and self.in_space(m.member)]
+        done = [m for m in self.measured if m.values and self.in_space(m.entry.formula)]
         if self.goal.constraints:
             return [m for m in done if self.meets_goal(m.values)]
         if self.goal.objectives[0].property in ("energy_above_hull", "formation_energy"):
@@ -329,8 +375,8 @@ class Knowledge:
 
     def measurements(self, head: dict[str, float]) -> tuple[list[Measurement], list[PoolPoint]]:
         """What was measured, and what failed, as the surrogate sees them."""
-        done = [m for m in self.measured if m.values]
-        failed = [m.member for m in self.measured if not m.values]
+        done = self.training
+        self._tables.fetch([m.id for m in done])
         points = self.points([m.member for m in done], head)
         measurements = [
             Measurement(
@@ -339,88 +385,35 @@ class Knowledge:
             )
             for point, m in zip(points, done, strict=True)
         ]
-        return measurements, self.points(failed, head)
+        failed = self._tables.fetch([e.candidate_id for e in self._failed])
+        return measurements, self.points([_member(row) for row in failed.values()], head)
 
-    # --- for the planner -----------------------------------------------------------------------
+    @property
+    def waiting(self) -> int:
+        """Relaxed crystals that have no evaluation."""
+        pool = self._tables.pool
+        return self.size - sum(pool.position.get(i, self.size) < self.size for i in self.evaluated_ids)
 
-    def brief(self, round_number: int, wall_s_left: float, calibration: float | None) -> Brief:
-        """What the planner is told; its size does not grow with the campaign."""
-        best = self.best()
-        spent = sum(r.state != "PROPOSED" for r in self.evaluations)
-        reasons = Counter(row.failure["stage"] for row in self.rows if row.failure)
-        failed = sum(m.observation.failure is not None for m in self.measured)
-        if failed:
-            reasons["evaluate"] = failed
-        return Brief(
-            goal=self.goal,
-            round=round_number,
-            generators=self.yields(),
-            evaluations_spent=spent,
-            evaluations_left=max(0, self.goal.budget.evaluations - spent),
-            wall_s_left=max(0.0, wall_s_left),
-            rounds_left=max(0, self.goal.budget.rounds - round_number + 1),
-            best=None
-            if best is None
-            else {
-                "formula": best.member.candidate.formula,
-                "space_group": best.member.recognition.space_group_symbol,
-                **{k: round(q.value, 4) for k, q in best.values.items() if k in self.goal.properties},
-            },
-            best_by_round=tuple(self.best_by_round(round_number - 1)),
-            hits=len(self.hits()),
-            calibration=calibration,
-            pool=sum(m.candidate.id not in self.evaluated_ids for m in self.pool),
-            failures=dict(reasons),
+    @property
+    def generators(self) -> list[str]:
+        """Which generator each pool crystal came from, in the order of `above`."""
+        return self._tables.pool.generators[: self.size]
+
+    def generator_of(self, candidate_id: str) -> str | None:
+        """Which generator a pool crystal came from; None for one that is not in the pool."""
+        row = self._tables.pool.position.get(candidate_id, self.size)
+        return self._tables.pool.generators[row] if row < self.size else None
+
+
+def _member(row: CandidateRow) -> PoolMember:
+    if row.relaxation is None or row.recognition is None:
+        raise LedgerError(
+            f"Candidate {row.candidate.id} is in the pool without a relaxation.", "Run `lodestone ledger verify`."
         )
-
-    def best_by_round(self, last: int) -> list[float | None]:
-        """First objective of the best crystal known after each finished round, on today's hull; the last twenty."""
-        name = self.goal.objectives[0].property
-        found: list[float | None] = []
-        for number in range(1, last + 1):
-            done = [m for m in self.measured if name in m.values and m.row.round <= number]
-            done = [m for m in done if self.meets_goal(m.values)] or done
-            best = min(done, key=lambda m: self.rank(m.values), default=None)
-            found.append(None if best is None else best.values[name].value)
-        return found[-20:]
-
-    def yields(self) -> dict[str, GeneratorYield]:
-        """How each generator has done so far."""
-        table: dict[str, Counter[str]] = {}
-        sums: dict[str, list[float]] = {}
-        evaluated = self.evaluated_ids
-        for row in self.rows:
-            counts = table.setdefault(row.candidate.provenance.generator, Counter())
-            counts["proposed"] += 1
-            stage = row.failure["stage"] if row.failure else ""
-            counts["screened_out"] += stage == "screen"
-            counts["duplicates"] += stage == "duplicate"
-            counts["relaxed"] += row.relaxation is not None
-            counts["evaluated"] += row.candidate.id in evaluated
-            if row.failure is None and row.candidate.id in self.cheap:
-                above = self.cheap[row.candidate.id]["energy_above_hull"]
-                counts["near_hull"] += above <= NEAR_HULL
-                sums.setdefault(row.candidate.provenance.generator, []).append(above)
-        return {
-            name: GeneratorYield(
-                **{k: int(v) for k, v in counts.items()},
-                mean_energy_above_hull=round(sum(sums[name]) / len(sums[name]), 4) if sums.get(name) else None,
-            )
-            for name, counts in table.items()
-        }
+    return PoolMember(
+        row.candidate, row.relaxation, row.recognition, row.round, amounts(row.relaxation.crystal), row.cheap
+    )
 
 
-def amounts(crystal: Crystal) -> dict[str, float]:
-    """Atoms of each element in the cell."""
-    return {str(k): float(v) for k, v in sorted(Counter(crystal.species).items())}
-
-
-def geometry_values(crystal: Crystal) -> dict[str, float]:
-    """Density (g/cm³) and volume per atom (Å³/atom) of a cell."""
-    from ..tools.core.structure import to_pymatgen
-
-    structure = to_pymatgen(crystal)
-    return {
-        "density": float(structure.density),
-        "volume_per_atom": float(structure.volume) / len(structure),
-    }
+def _entry(identity: str, amounts: dict[str, float], energy: float, source: str, method: str) -> HullEntry:
+    return HullEntry(id=identity, amounts=amounts, energy_per_atom=energy, source=source, method=method)

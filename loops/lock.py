@@ -5,15 +5,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 from pathlib import Path
 from typing import IO
 
+from pydantic import ValidationError
+
 from ..tools.core.errors import LedgerError
+from ..tools.evaluate.process import ProcessMark, is_alive, mark_process
 
 
 class CampaignLock:
-    """Held for as long as a process writes to a campaign; released by the kernel however that process ends."""
+    """Held for as long as a process writes to a campaign; released by the kernel however that process ends.
+
+    On a file system shared by machines the kernel cannot see a holder elsewhere: a lock that was left without being
+    given back is taken only when its holder is dead for certain (same machine, or the same one before a reboot).
+    """
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "campaign.lock"
@@ -28,21 +34,29 @@ class CampaignLock:
                 f"Cannot write in {self._path.parent}: {error.strerror}.",
                 "Choose another --dir, or free space and check its permissions.",
             ) from error
+        handle.seek(0)
+        holder = handle.read(1000)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            handle.seek(0)
-            holder = handle.read(500)
             handle.close()
             raise LedgerError(
                 f"{self._path.parent} is in use by {_describe(holder)}.",
                 "Wait for it or stop it (Ctrl-C); `lodestone status` works meanwhile.",
             ) from None
+        if _may_live(holder):
+            handle.close()
+            raise LedgerError(
+                f"{self._path.parent} was last used by {_describe(holder)}, which may still run.",
+                f"Make sure that it has ended, then remove {self._path}.",
+            )
+        mark = mark_process(os.getpid())
         try:
             handle.seek(0)
             handle.truncate()
-            handle.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+            handle.write("" if mark is None else mark.model_dump_json())
             handle.flush()
+            os.fsync(handle.fileno())
         except OSError as error:
             handle.close()
             raise LedgerError(
@@ -53,8 +67,21 @@ class CampaignLock:
     def release(self) -> None:
         """Give the lock back; no effect when it is not held."""
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            try:
+                self._file.truncate(0)
+            finally:
+                self._file.close()
+                self._file = None
+
+
+def _may_live(holder: str) -> bool:
+    """Whether the holder of a free lock, who never gave it back, may still run: only on a machine that is not ours."""
+    try:
+        mark = ProcessMark.model_validate_json(holder)
+    except ValidationError:
+        return False
+    # The lock is free, so on this kernel the holder is gone, whatever its process number is used for now.
+    return is_alive(mark) is None
 
 
 def _describe(holder: str) -> str:

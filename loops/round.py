@@ -8,30 +8,32 @@ last durable mark and ends as an undisturbed one would. What is not here: when t
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from ..tools.core.errors import EvaluationError
-from ..tools.core.failpoints import passing
+from ..tools.core.structure import reduced_formula
 from ..tools.core.types import (
     Candidate,
     EvaluationRequest,
     Failure,
-    JobStatus,
+    GoalSpec,
     Quantity,
     Relaxation,
     RoundPlan,
 )
 from ..tools.relax.symmetrise import polish
+from ..tools.screen.duplicates import ENERGY_TOL
 from .clock import StageClock
+from .geometry import amounts, geometry_values
 from .head import HeadKeeper
 from .judgement import Judgement
-from .knowledge import Knowledge, Reference, amounts, geometry_values
-from .ledger import Ledger, RelaxedRow
+from .knowledge import Knowledge, Reference
+from .ledger import OPEN_STATES, Ledger, RelaxedRow
+from .paying import Payments
 from .view import View
 from .wiring import Parts
 
@@ -39,15 +41,19 @@ T = TypeVar("T")
 StageRunner = Callable[[str, Callable[[], T]], T]
 """Runs one stage by name: plainly, or as a Prefect task."""
 
-POLL_S = 0.25
-"""Seconds between looks at running evaluations."""
-
 
 class Round:
     """One round of one campaign."""
 
     def __init__(
-        self, number: int, directory: Path, ledger: Ledger, parts: Parts, clock: StageClock, view: View
+        self,
+        number: int,
+        directory: Path,
+        ledger: Ledger,
+        parts: Parts,
+        clock: StageClock,
+        view: View,
+        payments: Payments,
     ) -> None:
         self.number = number
         self.directory = directory
@@ -55,12 +61,14 @@ class Round:
         self.parts = parts
         self.clock = clock
         self.view = view
-        self.goal = Knowledge.read(ledger).goal
+        self.payments = payments
+        self.goal = GoalSpec.model_validate(ledger.meta("goal"))
         self.head = HeadKeeper(directory / "models", parts.settings.surrogate.retrain_head)
 
     def run(self, plan: RoundPlan, runner: StageRunner[None]) -> None:
         """Do what the plan says, from wherever an earlier attempt left it."""
-        state = {p.round: s for p, s in self.ledger.plans()}[self.number]
+        last = self.ledger.last_plan()
+        state = last[1] if last is not None and last[0].round == self.number else "finished"
         if state == "planned":
             runner("generate and screen", lambda: self.propose(plan))
         if state in ("planned", "proposed"):
@@ -69,7 +77,6 @@ class Round:
         runner("evaluate", self.evaluate)
         runner("retrain", self.retrain)
         self.ledger.finish_round(self.number, {"seconds": {k: round(v, 3) for k, v in self.clock.take().items()}})
-        passing("finished")
 
     # --- propose and screen --------------------------------------------------------------------
 
@@ -81,14 +88,15 @@ class Round:
         the kept ones are relaxed in the order of their promise.
         """
         knowledge = Knowledge.read(self.ledger)
-        known = {row.candidate.id for row in knowledge.rows}
+        known: set[str] = set()
         kept: list[tuple[float, Candidate]] = []
         rejected: list[tuple[Candidate, str, str]] = []
         self.view.stage("generate", plan.proposals)
         if self.number == 1:
             with self.clock.measure("generate"):
                 phases, notes = self.parts.known_phases(self.goal)
-            kept += [(-math.inf, c) for c in phases if c.id not in known]
+            proposed = self.ledger.known_ids([c.id for c in phases])
+            kept += [(-math.inf, c) for c in phases if c.id not in proposed]
             known |= {c.id for _, c in kept}
             for note in notes:
                 self.view.note(note)
@@ -103,6 +111,7 @@ class Round:
                     self.goal.space, math.ceil(want * self.parts.settings.generators.oversample), rng
                 )
             passed: list[Candidate] = []
+            known |= self.ledger.known_ids([c.id for c in offered])
             with self.clock.measure("screen"):
                 for candidate in offered:
                     if candidate.id in known:
@@ -122,7 +131,6 @@ class Round:
             self.view.note(f"The generators gave {len(kept)} new crystals of {plan.proposals} asked for.")
         kept.sort(key=lambda pair: pair[0])
         self.ledger.add_candidates(self.number, [c for _, c in kept], rejected)
-        passing("proposed")
 
     def _rank(self, knowledge: Knowledge, candidates: list[Candidate]) -> list[tuple[float, Candidate]]:
         """Candidates with their unrelaxed distance (eV/atom) to the potential's hull, the lowest first."""
@@ -165,7 +173,6 @@ class Round:
                 raw = self.parts.potential.relax([(r.candidate.id, r.candidate.crystal) for r in chunk], progress)
                 results = polish(self.parts.potential, raw)
             self.ledger.add_relaxations(self.number, self._recognise(results))
-            passing("relaxed")
             done += len(chunk)
             self.view.progress(done, len(rows))
         self.view.known(Knowledge.read(self.ledger))
@@ -174,7 +181,10 @@ class Round:
         """Screen the relaxed crystals, drop duplicates of the pool, recognise the rest."""
         index = self.parts.new_duplicate_index()
         with self.clock.measure("screen"):
-            for member in Knowledge.read(self.ledger).pool:
+            ended = [r for r in results if r.failure is None]
+            formulas = {reduced_formula(r.crystal) for r in ended}
+            energies = [r.energy_per_atom for r in ended]
+            for member in Knowledge.read(self.ledger).look_alikes(formulas, energies, 2 * ENERGY_TOL):
                 index.add(member.candidate.id, member.relaxation.crystal, member.relaxation.energy_per_atom)
         out: dict[str, RelaxedRow] = {}
         fresh: list[Relaxation] = []
@@ -210,73 +220,40 @@ class Round:
         """Fit the surrogate, choose the batch, and reserve the money for it in one transaction."""
         self.view.stage("surrogate", 0)
         knowledge = Knowledge.read(self.ledger)
-        left = self.goal.budget.evaluations - self.ledger.spent()
+        left, _ = self.payments.affordable()
         with self.clock.measure("surrogate"):
             judgement = Judgement(knowledge, self.head, self.ledger)
             picks = judgement.choose(min(plan.batch, left), plan.exploration)
-        requests: list[tuple[str, EvaluationRequest, dict[str, Quantity], str]] = []
+        wanted: list[tuple[EvaluationRequest, str, Mapping[str, Quantity], str]] = []
         booked = set(knowledge.evaluated_ids)
         for pick in picks:
             # A measured energy means nothing without its elements, so a pick pays for those that it is first to need.
             needed = [knowledge.references[s] for s in sorted(pick.member.amounts)]
             new = [r for r in needed if r.candidate_id not in booked]
-            if len(requests) + len(new) + 1 > left:
+            if len(wanted) + len(new) + 1 > left:
                 continue
-            requests += [self._reference_request(r) for r in new]
+            wanted += [(_reference_request(r), r.symbol, {}, "elemental reference") for r in new]
             booked |= {r.candidate_id for r in new}
+            candidate = pick.member.candidate
             request = EvaluationRequest(
-                candidate_id=pick.member.candidate.id,
-                crystal=pick.member.relaxation.crystal,
-                properties=self.goal.properties,
+                candidate_id=candidate.id, crystal=pick.member.relaxation.crystal, properties=self.goal.properties
             )
-            requests.append((self.parts.evaluator.key(request), request, pick.predicted, pick.why))
+            wanted.append((request, candidate.formula, pick.predicted, pick.why))
         self.ledger.note("calibrated", self.number, {"scales": judgement.scales})
-        unique = {key: (key, request, predicted, why) for key, request, predicted, why in requests}
-        seen = {row.key for row in self.ledger.evaluations()}
-        self.ledger.reserve(self.number, [r for k, r in unique.items() if k not in seen], self.goal.budget.evaluations)
-        passing("reserved")
-
-    def _reference_request(self, reference: Reference) -> tuple[str, EvaluationRequest, dict[str, Quantity], str]:
-        request = EvaluationRequest(
-            candidate_id=reference.candidate_id, crystal=reference.crystal, properties=(), purpose="reference"
-        )
-        return self.parts.evaluator.key(request), request, {}, "elemental reference"
+        self.payments.book(self.number, wanted)
 
     # --- evaluate and record -------------------------------------------------------------------
 
     def evaluate(self) -> None:
         """Have every reserved evaluation of this round done, and record each result once."""
-        rows = [r for r in self.ledger.evaluations(self.number) if r.state in ("RESERVED", "SUBMITTING", "RUNNING")]
-        self.view.stage("evaluate", len(rows))
-        if not rows:
-            return
-        evaluator = self.parts.evaluator
-        todo = {row.key: row.request for row in rows}
+        self.view.stage("evaluate", len(self.ledger.evaluations(self.number, states=OPEN_STATES)))
+
+        def recorded(done: int, total: int) -> None:
+            self.view.progress(done, total)
+            self.view.known(Knowledge.read(self.ledger))
+
         with self.clock.measure("evaluate"):
-            self.ledger.mark(list(todo), "SUBMITTING", self.number)
-            evaluator.submit(list(todo.items()))
-            passing("submitted")
-            self.ledger.mark(list(todo), "RUNNING", self.number)
-            total = len(todo)
-            while todo:
-                for key in list(todo):
-                    status = evaluator.lookup(key)
-                    if status is JobStatus.DONE:
-                        self.ledger.record(evaluator.harvest(key), self.number)
-                        passing("evaluated")
-                        del todo[key]
-                        self.view.progress(total - len(todo), total)
-                        self.view.known(Knowledge.read(self.ledger))
-                    elif status in (JobStatus.DEAD, JobStatus.NEVER_SEEN):
-                        self.view.note(f"The evaluation of {todo[key].candidate_id} died; it is started again.")
-                        evaluator.submit(list(todo.items()))
-                        break
-                    elif status is JobStatus.CANNOT_KNOW:
-                        self.ledger.mark([key], "UNKNOWN", self.number)
-                        self.view.note(f"Nobody can tell whether the evaluation of {todo[key].candidate_id} ran.")
-                        del todo[key]
-                if todo:
-                    time.sleep(POLL_S)
+            self.payments.evaluate(self.number, recorded)
 
     # --- learn ---------------------------------------------------------------------------------
 
@@ -287,7 +264,12 @@ class Round:
         with self.clock.measure("retrain"):
             outcome = self.head.retrain(knowledge, self.number)
         self.ledger.note("head", self.number, outcome)
-        passing("retrained")
+
+
+def _reference_request(reference: Reference) -> EvaluationRequest:
+    return EvaluationRequest(
+        candidate_id=reference.candidate_id, crystal=reference.crystal, properties=(), purpose="reference"
+    )
 
 
 def prepare_references(ledger: Ledger, parts: Parts, clock: StageClock, view: View, elements: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from ..tools.core.errors import ConfigError
 from ..tools.core.types import MAX_SITES, Frozen
+from .ledger.bookings import Prices
 
 PREFIX = "LODESTONE_"
 MAX_FILE_BYTES = 200_000
@@ -127,6 +128,23 @@ class EvaluatorSettings(Frozen):
     sevennet: SevenNetSettings
 
 
+class LedgerSettings(Frozen):
+    """`[ledger]`"""
+
+    url: str
+
+
+class CostSettings(Frozen):
+    """`[costs]`"""
+
+    per_core_hour: float = Field(ge=0)
+    per_evaluation: float = Field(ge=0)
+
+    def prices(self) -> Prices:
+        """As the ledger books them."""
+        return Prices(per_core_hour=self.per_core_hour, per_evaluation=self.per_evaluation)
+
+
 class PrefectSettings(Frozen):
     """`[prefect]`"""
 
@@ -145,6 +163,8 @@ class Settings(Frozen):
     recognise: RecogniseSettings
     surrogate: SurrogateSettings
     evaluators: EvaluatorSettings
+    costs: CostSettings
+    ledger: LedgerSettings
     prefect: PrefectSettings
 
 

@@ -21,6 +21,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from ..tools.screen.duplicates import DuplicateIndex
     from .knowledge import Knowledge
+    from .ledger import Ledger
 
 GROUPS = {"generators": "lodestone.generators", "evaluators": "lodestone.evaluators"}
 """What can be added from outside, and by which entry-point group."""
@@ -54,10 +55,9 @@ class Parts:
         """Tell a generator, where it can use it, what was proposed already and which crystals are the best so far."""
         target = self.generators[generator]
         if hasattr(target, "known"):
-            target.known = frozenset(row.candidate.id for row in knowledge.rows)
+            target.known = KnownIds(knowledge.ledger)
         if hasattr(target, "parents"):
-            ranked = sorted(knowledge.pool, key=lambda m: knowledge.cheap[m.candidate.id]["energy_above_hull"])
-            target.parents = tuple(m.candidate for m in ranked[:PARENTS])
+            target.parents = tuple(m.candidate for m in knowledge.nearest(PARENTS))
 
     def known_phases(self, goal: GoalSpec) -> tuple[list[Candidate], list[str]]:
         """Phases of Materials Project in the goal's system, as candidates, and what went wrong; none without a key."""
@@ -118,6 +118,16 @@ class Parts:
         return lowest_reference(symbol, self.potential, user_cache_path("lodestone") / "references")
 
 
+class KnownIds:
+    """The candidates that a campaign has proposed, looked up in its ledger: there may be a million of them."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def __contains__(self, candidate_id: object) -> bool:
+        return isinstance(candidate_id, str) and bool(self._ledger.known_ids([candidate_id]))
+
+
 class Toolbox:
     """Read-only views of the newest knowledge, for the planner's tools."""
 
@@ -136,7 +146,7 @@ class Toolbox:
         ranked = sorted((m for m in knowledge.measured if m.values), key=lambda m: knowledge.rank(m.values))
         return [
             {
-                "formula": m.member.candidate.formula,
+                "formula": m.entry.formula,
                 "space_group": m.member.recognition.space_group_symbol,
                 "generator": m.member.candidate.provenance.generator,
                 **{k: round(q.value, 4) for k, q in m.values.items()},
@@ -148,17 +158,17 @@ class Toolbox:
         """Reasons for which crystals were lost, with counts, the ten most frequent."""
         if self.knowledge is None:
             return {}
-        from collections import Counter
+        from .ledger import counts
 
-        counts = Counter(f"{r.failure['stage']}: {r.failure['reason'][:60]}" for r in self.knowledge.rows if r.failure)
-        return dict(counts.most_common(10))
+        found = sorted(counts.failures(self.knowledge.ledger), key=lambda row: -row[-1])
+        return {f"{stage}: {reason[:60]}": n for _, stage, _, reason, n in found[:10]}
 
     def hull(self) -> list[dict[str, Any]]:
         """Crystals within 25 meV/atom of the hull on the relaxation potential, at most twenty."""
         if self.knowledge is None:
             return []
         cheap = self.knowledge.cheap
-        near = sorted(self.knowledge.pool, key=lambda m: cheap[m.candidate.id]["energy_above_hull"])[:20]
+        near = [m for m in self.knowledge.nearest(20) if m.candidate.id in cheap]
         return [
             {
                 "formula": m.candidate.formula,

@@ -6,7 +6,7 @@ outside this repository adds one through an entry-point group (`lodestone.genera
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from .types import (
@@ -15,6 +15,7 @@ from .types import (
     ChemicalSpace,
     Crystal,
     EvaluationRequest,
+    JobLimits,
     JobStatus,
     Observation,
     Recognition,
@@ -125,9 +126,21 @@ class Evaluator(Protocol):
         """Evaluation key: sha256 over structure, method, every parameter, code version and fidelity."""
         ...
 
-    def submit(self, requests: Sequence[tuple[str, EvaluationRequest]]) -> None:
+    @property
+    def cores(self) -> int:
+        """Cores that one evaluation may use at a time."""
+        ...
+
+    @property
+    def wall_limit_s(self) -> float:
+        """Wall seconds after which an attempt is ended; with `cores`, the most that an evaluation can cost."""
+        ...
+
+    def submit(
+        self, requests: Sequence[tuple[str, EvaluationRequest]], limits: Mapping[str, JobLimits] | None = None
+    ) -> None:
         """Start work for each (key, request); calling it again with a known key starts nothing new
-        unless the earlier attempt is `DEAD`."""
+        unless the earlier attempt is `DEAD`. `limits`: key to what it may use."""
         ...
 
     def lookup(self, key: str) -> JobStatus:

@@ -153,6 +153,15 @@ class EvaluationRequest(Frozen):
     replicate: int = 0
 
 
+class JobLimits(Frozen):
+    """What one evaluation may use, all its attempts together. It never changes a result, so it enters no key."""
+
+    core_s: float | None = Field(default=None, gt=0.0)
+    """Core seconds."""
+    wall_s: float | None = Field(default=None, gt=0.0)
+    """Wall seconds of one attempt, where less is left than the evaluator's own limit."""
+
+
 class Observation(Frozen):
     """Measured values of one crystal, or the failure that was paid for."""
 
@@ -262,6 +271,14 @@ class Budget(Frozen):
     evaluations: int = Field(ge=1, le=1_000_000)
     wall_hours: float = Field(gt=0.0, le=24 * 366)
     rounds: int = Field(default=1000, ge=1, le=100_000)
+    per_fidelity: dict[Literal["potential", "dft", "experiment"], int] = {}
+    """Cap on the evaluations of one fidelity, where there is one."""
+    core_hours: float | None = Field(default=None, gt=0.0, le=1e9)
+    """Core-hours of all evaluations together."""
+    money: float | None = Field(default=None, gt=0.0, le=1e12)
+    """In the currency in which `[costs]` gives its prices."""
+    samples: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Physical samples that a laboratory may make."""
 
 
 class StopRule(Frozen):

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -24,6 +24,7 @@ from ..core.types import (
     Crystal,
     EvaluationRequest,
     Frozen,
+    JobLimits,
     JobStatus,
     Observation,
     Quantity,
@@ -129,6 +130,16 @@ class ProcessEvaluator(ABC, Generic[S]):
         """Version of the calculation's main package, or `missing`."""
         return _version(self.packages[0])
 
+    @property
+    def cores(self) -> int:
+        """Cores that a calculation may use."""
+        return self.settings.threads or os.cpu_count() or 1
+
+    @property
+    def wall_limit_s(self) -> float:
+        """Wall seconds after which an attempt is ended."""
+        return self.settings.wall_limit_s
+
     def key(self, request: EvaluationRequest) -> str:
         """sha256 over structure, what is asked, method, every parameter, versions, fidelity and replicate."""
         return sha256(
@@ -149,7 +160,9 @@ class ProcessEvaluator(ABC, Generic[S]):
             )
         )
 
-    def submit(self, requests: Sequence[tuple[str, EvaluationRequest]]) -> None:
+    def submit(
+        self, requests: Sequence[tuple[str, EvaluationRequest]], limits: Mapping[str, JobLimits] | None = None
+    ) -> None:
         """Start one worker for all keys that are neither known to run nor done.
 
         A key whose worker died `max_attempts` times is given a failure as its result; one whose status

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,11 +63,12 @@ def make(structure: Structure, provenance: Provenance) -> Candidate:
 class Collector:
     """Gathers candidates, without repeats and without those that are known already."""
 
-    def __init__(self, space: ChemicalSpace, wanted: int, known: frozenset[str]) -> None:
+    def __init__(self, space: ChemicalSpace, wanted: int, known: Container[str]) -> None:
         self.candidates: list[Candidate] = []
         self._space = space
         self._wanted = wanted
-        self._seen = set(known)
+        self._known = known
+        self._seen: set[str] = set()
 
     @property
     def full(self) -> bool:
@@ -79,7 +80,7 @@ class Collector:
         if self.full or not fits(structure, self._space):
             return False
         candidate = make(structure, provenance)
-        if candidate.id in self._seen:
+        if candidate.id in self._seen or candidate.id in self._known:
             return False
         self._seen.add(candidate.id)
         self.candidates.append(candidate)

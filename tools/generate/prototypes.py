@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
@@ -43,7 +43,7 @@ class PrototypeGenerator:
     name = "prototypes"
 
     def __init__(self) -> None:
-        self.known: frozenset[str] = frozenset()
+        self.known: Container[str] = frozenset()
         """Ids that are not worth proposing again; set by the loop."""
 
     def propose(self, space: ChemicalSpace, n: int, rng: np.random.Generator) -> list[Candidate]:

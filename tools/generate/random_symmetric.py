@@ -5,6 +5,7 @@ The random structure searching of Pickard and Needs (J. Phys.: Condens. Matter 2
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ class RandomSymmetricGenerator:
     name = "random"
 
     def __init__(self) -> None:
-        self.known: frozenset[str] = frozenset()
+        self.known: Container[str] = frozenset()
         """Ids that are not worth proposing again; set by the loop."""
 
     def propose(self, space: ChemicalSpace, n: int, rng: np.random.Generator) -> list[Candidate]:

@@ -6,6 +6,7 @@ AFLOW prototypes in their own elements, and the best crystals of the campaign.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import permutations
@@ -77,7 +78,7 @@ class SubstitutionGenerator:
     def __init__(self) -> None:
         self.parents: tuple[Candidate, ...] = ()
         """Good crystals of the campaign; set by the loop."""
-        self.known: frozenset[str] = frozenset()
+        self.known: Container[str] = frozenset()
         """Ids that are not worth proposing again; set by the loop."""
 
     def propose(self, space: ChemicalSpace, n: int, rng: np.random.Generator) -> list[Candidate]:

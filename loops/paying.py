@@ -1,0 +1,170 @@
+"""Evaluations from the reservation to the result: nothing starts without money set aside, nothing is paid twice.
+
+What is not here: which crystals deserve it (`judgement.py`), and how a job survives (`tools/evaluate`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ..tools.core.errors import EvaluationError
+from ..tools.core.failpoints import passing
+from ..tools.core.protocols import Evaluator
+from ..tools.core.types import EvaluationRequest, JobLimits, JobStatus, Quantity
+from .ledger import OPEN_STATES, Booking, EvaluationRow, Ledger
+from .ledger.bookings import CORE_MARGIN_S, CORE_S, Prices, reservation, settlement
+from .view import View
+
+POLL_S = 0.25
+"""Seconds between looks at running evaluations."""
+
+MIN_WALL_S = 10.0
+"""An evaluation is not started with less time than this left for it."""
+
+
+class Payments:
+    """The evaluations of one campaign.
+
+    Args:
+        ledger: where money is reserved.
+        evaluator: who does the work.
+        prices: what core time and evaluations cost.
+        view: told of what is out of the ordinary.
+        seconds_left: wall seconds that the campaign may still work.
+    """
+
+    def __init__(
+        self, ledger: Ledger, evaluator: Evaluator, prices: Prices, view: View, seconds_left: Callable[[], float]
+    ) -> None:
+        self._ledger = ledger
+        self._evaluator = evaluator
+        self._prices = prices
+        self._view = view
+        self._seconds_left = seconds_left
+
+    @property
+    def charges(self) -> dict[str, int]:
+        """What is reserved for one evaluation: the most that it can cost."""
+        limit = self._evaluator.wall_limit_s
+        return reservation(self._evaluator.fidelity, limit, self._evaluator.cores, self._prices)
+
+    def affordable(self) -> tuple[int, str]:
+        """How many more evaluations can be reserved, and which resource says so."""
+        accounts = self._ledger.accounts()
+        found: list[tuple[int, str]] = []
+        for resource, amount in self.charges.items():
+            account = accounts.get(resource)
+            if account is not None and account.left is not None and amount > 0:
+                found.append((account.left // amount, resource))
+        return min(found, default=(10**9, ""))
+
+    def book(
+        self, round_number: int, wanted: Sequence[tuple[EvaluationRequest, str, Mapping[str, Quantity], str]]
+    ) -> None:
+        """Reserve (request, formula, predicted, why): all of them, or BudgetError; booked ones are skipped."""
+        bookings: dict[str, Booking] = {}
+        for request, formula, predicted, why in wanted:
+            key = self._evaluator.key(request)
+            bookings[key] = Booking(key, request, predicted, why, self._evaluator.fidelity, formula, self.charges)
+        known = self._ledger.known_keys(list(bookings))
+        self._ledger.reserve(round_number, [b for k, b in bookings.items() if k not in known])
+
+    # --- start-up ------------------------------------------------------------------------------
+
+    def reconcile(self) -> list[str]:
+        """Before any new work: ask what became of every open evaluation; what a person has to settle, in words."""
+        waiting = []
+        found: dict[str, int] = {}
+        for row in self._ledger.evaluations(states=(*OPEN_STATES, "UNKNOWN")):
+            status = self._evaluator.lookup(row.key)
+            found[status.value] = found.get(status.value, 0) + 1
+            if status is JobStatus.DONE:
+                self._record(row.key, row.round)
+            elif row.state == "UNKNOWN" or status is JobStatus.CANNOT_KNOW:
+                if row.state != "UNKNOWN":
+                    self._ledger.mark([row.key], "UNKNOWN", row.round)
+                waiting.append(self._unknown(row.key, row.request))
+        if found:
+            self._ledger.note("reconciled", 0, {"found": found})
+        return waiting
+
+    # --- a round -------------------------------------------------------------------------------
+
+    def evaluate(self, round_number: int, recorded: Callable[[int, int], None]) -> None:
+        """Have every reserved evaluation of a round done, and record each result once.
+
+        Args:
+            round_number: whose evaluations.
+            recorded: told (finished, total) after each result.
+        """
+        rows = self._ledger.evaluations(round_number, states=OPEN_STATES)
+        todo = {row.key: row.request for row in rows}
+        total = len(todo)
+        if not todo:
+            return
+        self._submit(round_number, todo, {row.key: row for row in rows})
+        while todo:
+            dead = False
+            for key in list(todo):
+                status = self._evaluator.lookup(key)
+                if status is JobStatus.DONE:
+                    self._record(key, round_number)
+                    del todo[key]
+                    recorded(total - len(todo), total)
+                elif status in (JobStatus.DEAD, JobStatus.NEVER_SEEN):
+                    dead = True
+                    self._view.note(f"The evaluation of {todo[key].candidate_id} died; it is started again.")
+                elif status is JobStatus.CANNOT_KNOW:
+                    self._ledger.mark([key], "UNKNOWN", round_number)
+                    self._view.note(self._unknown(key, todo[key]))
+                    del todo[key]
+            if dead:
+                self._evaluator.submit(list(todo.items()), self._limits(todo))
+            if todo:
+                time.sleep(POLL_S)
+
+    def _submit(self, round_number: int, todo: dict[str, EvaluationRequest], rows: dict[str, EvaluationRow]) -> None:
+        fresh = [key for key in todo if rows[key].state == "RESERVED"]
+        if fresh:
+            self._ledger.mark(fresh, "SUBMITTING", round_number)
+        passing("submit.before")
+        self._evaluator.submit(list(todo.items()), self._limits(todo))
+        passing("submit.after")
+        started = [key for key in todo if rows[key].state != "RUNNING"]
+        if started:
+            self._ledger.mark(started, "RUNNING", round_number, {k: _handle(k) for k in started})
+
+    def _limits(self, todo: Mapping[str, EvaluationRequest]) -> dict[str, JobLimits]:
+        """What the reservation allows, and no longer than the campaign may work."""
+        core_s = self.charges[CORE_S] - CORE_MARGIN_S * self._evaluator.cores
+        wall_s = min(self._evaluator.wall_limit_s, max(MIN_WALL_S, self._seconds_left()))
+        return dict.fromkeys(todo, JobLimits(core_s=core_s, wall_s=wall_s))
+
+    def _record(self, key: str, round_number: int) -> None:
+        observation = self._evaluator.harvest(key)
+        if observation.key != key:
+            raise EvaluationError(
+                f"The result of {key[:12]} says that it belongs to {observation.key[:12]}.",
+                f"Look at {_handle(key)}; nothing was recorded.",
+            )
+        spent = settlement(observation, self._prices)
+        self._ledger.record(observation, round_number, spent)
+        reserved = self.charges
+        over = {r: n for r, n in spent.items() if n > reserved.get(r, n)}
+        if over:
+            self._ledger.note("overrun", round_number, {"key": key, "spent": over})
+            self._view.note(f"The evaluation of {observation.candidate_id} used more than was reserved: {over}.")
+
+    @staticmethod
+    def _unknown(key: str, request: EvaluationRequest) -> str:
+        return (
+            f"Nobody can tell whether the evaluation of {request.candidate_id} ran (key {key[:12]}); its money stays "
+            f"reserved. Look at {_handle(key)}, then `lodestone ledger settle DIR {key[:12]} failed` or `… again`."
+        )
+
+
+def _handle(key: str) -> str:
+    """Where a job is to be found, below the campaign directory."""
+    return str(Path("jobs") / key[:2] / key)
