@@ -6,6 +6,7 @@ is not here: deciding (`agent/`, `surrogate/`) and writing (`round.py`).
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,7 +31,7 @@ from .ledger import CandidateRow, Ledger
 from .ledger.tables import EvaluationEntry, Tables
 
 MAX_POOL = 2000
-"""Crystals that wait, nearest to the hull first, that one round chooses from."""
+"""Crystals that wait, nearest to the hull first, that one round chooses from, in a campaign without settings."""
 
 MAX_TRAINING = 1000
 """Measured crystals that the models learn from: exact Gaussian processes grow with the cube of it."""
@@ -91,8 +92,9 @@ class Knowledge:
     nearest to the hull; of the measured ones, the `max_training` best and latest. Up to that size it is everything.
     """
 
-    def __init__(self, ledger: Ledger, max_pool: int = MAX_POOL, max_training: int = MAX_TRAINING) -> None:
+    def __init__(self, ledger: Ledger, max_pool: int | None = None, max_training: int | None = None) -> None:
         meta = ledger.all_meta()
+        limits = meta.get("settings", {}).get("surrogate", {})
         tables = Tables.of(ledger)
         self.goal = GoalSpec.model_validate(meta["goal"])
         self.references = {r["symbol"]: Reference.model_validate(r) for r in meta.get("references", [])}
@@ -105,12 +107,12 @@ class Knowledge:
         self.ledger = ledger
         self._tables = tables
         self._lowest = dict(tables.pool.lowest)
-        self._max_pool = max_pool
-        self._max_training = max_training
+        self._max_pool = max_pool or int(limits.get("max_pool", MAX_POOL))
+        self._max_training = max_training or int(limits.get("max_training", MAX_TRAINING))
 
     @classmethod
-    def read(cls, ledger: Ledger, max_pool: int = MAX_POOL, max_training: int = MAX_TRAINING) -> Knowledge:
-        """Derive it from a ledger."""
+    def read(cls, ledger: Ledger, max_pool: int | None = None, max_training: int | None = None) -> Knowledge:
+        """Derive it from a ledger; the sizes are those of the campaign's settings, unless given."""
         return cls(ledger, max_pool, max_training)
 
     # --- on the potential ----------------------------------------------------------------------
@@ -320,6 +322,11 @@ class Knowledge:
         """The best measured crystal: those that meet the goal first, then by the objective."""
         done = [m for m in self.measured if m.values and self.in_space(m.entry.formula)]
         return min(done, key=self._order, default=None)
+
+    def ranked(self, count: int) -> list[Measured]:
+        """The best measured crystals, in order."""
+        done = [m for m in self.measured if m.values and self.in_space(m.entry.formula)]
+        return heapq.nsmallest(count, done, key=self._order)
 
     def _order(self, m: Measured) -> tuple[bool, float, float, int]:
         """Meets the goal, then the objective; several phases on one hull by formation energy, then by age."""

@@ -17,12 +17,13 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from ..tools.core.errors import ConfigError
+from ..tools.core.failpoints import VARIABLES
 from ..tools.core.types import MAX_SITES, Frozen
 from .ledger.bookings import Prices
 
 PREFIX = "LODESTONE_"
 MAX_FILE_BYTES = 200_000
-NOT_SETTINGS = frozenset({"LODESTONE_DEBUG", "LODESTONE_FAILPOINT", "LODESTONE_FAILPOINT_ONCE"})
+NOT_SETTINGS = frozenset({"LODESTONE_DEBUG", *VARIABLES})
 """Variables with our prefix that steer the process, not a campaign."""
 
 Protocol = Literal["fast", "moderate", "precise"]
@@ -91,6 +92,8 @@ class SurrogateSettings(Frozen):
     """`[surrogate]`"""
 
     retrain_head: bool
+    max_pool: int = Field(ge=1, le=1_000_000)
+    max_training: int = Field(ge=10, le=100_000)
 
 
 class GpawSettings(Frozen):

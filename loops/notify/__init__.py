@@ -1,0 +1,1 @@
+"""Messages to people: what happened, a durable outbox, and the channels that carry it."""
