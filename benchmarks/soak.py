@@ -134,7 +134,7 @@ def _sample(pid: int, directory: Path) -> Sample | None:
         size = sum(f.stat().st_size for f in directory.rglob("*") if f.is_file())
     except Exception:  # noqa: BLE001  it ended, or has not begun: there is nothing to look at
         return None
-    if last is None:
+    if last is None or not pages:
         return None
     return Sample(last[0].round, pages * os.sysconf("SC_PAGE_SIZE") / 1e6, handles, size / 1e6)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -167,7 +168,8 @@ def install(site: Path) -> None:
 def environment(site: Path) -> dict[str, str]:
     """What workers need in their environment to find the evaluator."""
     root = Path(__file__).resolve().parents[2]
-    return {"PYTHONPATH": f"{site}:{root}", "OMP_NUM_THREADS": "1"}
+    path = [str(site), str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
 
 
 def settings(**overrides: Any) -> Settings:

@@ -28,8 +28,6 @@ State = Literal["running", "paused", "waiting", "finished", "failed", "stopped"]
 _ORDER: tuple[State, ...] = ("waiting", "failed", "running", "paused", "stopped", "finished")
 _COUNTED: dict[State, str] = {"waiting": "waiting for you"}
 
-LEDGER = "ledger.sqlite"
-"""The file that makes a folder a campaign."""
 MAX_DEPTH = 4
 MAX_SHOWN = 40
 """Campaigns described in full; the rest are counted."""
@@ -114,7 +112,13 @@ def due(last_sent: Moment | None, now: Moment, hour: int) -> bool:
 
 
 def digest(
-    root: Path, since: datetime, summarise: Callable[[Path], Summary], *, now: datetime, what: str = ""
+    root: Path,
+    since: datetime,
+    summarise: Callable[[Path], Summary],
+    *,
+    is_campaign: Callable[[Path], bool],
+    now: datetime,
+    what: str | None = None,
 ) -> Notification | None:
     """One message about all campaigns below `root`; None where there are none.
 
@@ -122,12 +126,13 @@ def digest(
         root: searched to a depth of four folders; links are not followed.
         since: start of the time reported on; campaigns that ended before it are only counted.
         summarise: reads one campaign; an error of its own for one campaign becomes a line of the digest.
+        is_campaign: whether a folder is one.
         now: end of that time, in local time.
-        what: tells two digests of the same `since` apart.
+        what: names this digest among those of the same root; None takes `since`.
     """
     summaries: list[Summary] = []
     unread: list[str] = []
-    for directory in campaigns_below(root):
+    for directory in campaigns_below(root, is_campaign):
         try:
             summaries.append(summarise(directory))
         except (LodestoneError, OSError) as error:
@@ -160,31 +165,29 @@ def digest(
         "Failed evaluations": sum(s.failures for s in summaries),
         "To do for you": len(needs),
     }
-    title = (
-        _count(number, "campaign") + (f": {states}" if states else "") + (f", {len(unread)} unread" if unread else "")
-    )
+    if unread:
+        states += f"{', ' if states else ''}{len(unread)} unreadable"
     return Notification.make(
         "digest",
         root.resolve().name,
-        f"{os.fspath(root.resolve())} {since.isoformat()} {what}",
-        title=title,
+        f"{root.resolve()} {since.isoformat() if what is None else what}",
+        title=f"{_count(number, 'campaign')}: {states}",
         text="\n\n".join(paragraphs),
         at=now,
         facts=facts,
     )
 
 
-def campaigns_below(root: Path) -> Iterator[Path]:
+def campaigns_below(root: Path, is_campaign: Callable[[Path], bool]) -> Iterator[Path]:
     """Campaign directories at or below `root`, in order; nothing is looked for inside one."""
-    root = Path(root)
-    for folder, names, files in os.walk(root):
+    for folder, names, _ in os.walk(root):
         path = Path(folder)
-        if LEDGER in files:
+        names.sort()
+        if is_campaign(path):
             names.clear()
             yield path
         elif len(path.relative_to(root).parts) >= MAX_DEPTH:
             names.clear()
-        names.sort()
 
 
 class _State(Frozen):
@@ -206,12 +209,14 @@ class DailyDigest:
         settings: NotifySettings,
         notifier: Notifier,
         summarise: Callable[[Path], Summary],
+        is_campaign: Callable[[Path], bool],
     ) -> None:
         self._file = directory / "digest.json"
         self._root = root
         self._hour = settings.digest_hour if "digest" in settings.on else -1
         self._notifier = notifier
         self._summarise = summarise
+        self._is_campaign = is_campaign
         self._state: _State | None = None
 
     def tick(self, now: Moment | None = None) -> bool:
@@ -223,9 +228,14 @@ class DailyDigest:
         self._state = state
         if not self._due(state, now):
             return False
-        since = state.sent.at if state.sent else now.at - timedelta(days=1)
-        what = str(state.number)
-        message = digest(self._root, since, self._summarise, now=now.at, what=what)
+        message = digest(
+            self._root,
+            state.sent.at if state.sent else now.at - timedelta(days=1),
+            self._summarise,
+            is_campaign=self._is_campaign,
+            now=now.at,
+            what=f"{state.started.at.isoformat()} {state.number}",
+        )
         sent = message is not None and self._notifier.send(message)
         self._keep(_State(started=state.started, sent=now, number=state.number + 1))
         return sent

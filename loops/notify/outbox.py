@@ -306,6 +306,7 @@ class Outbox:
                         known.write("\n" + "\n".join(path.name for path in oldest) + "\n")
                         known.flush()
                         os.fsync(known.fileno())
+                    _sync(self._directory)
                     for path in oldest:
                         path.unlink(missing_ok=True)
                 except OSError as error:
