@@ -99,6 +99,8 @@ def apply_overrides(
     evaluations: int | None = None,
     wall_hours: float | None = None,
     rounds: int | None = None,
+    core_hours: float | None = None,
+    money: float | None = None,
     seed: int | None = None,
     evaluator: str | None = None,
 ) -> Understanding:
@@ -114,6 +116,8 @@ def apply_overrides(
         ("evaluations", "budget", evaluations),
         ("wall_hours", "time", wall_hours),
         ("rounds", "rounds", rounds),
+        ("core_hours", "core-hours", core_hours),
+        ("money", "money", money),
     ):
         if value is not None:
             if not value > 0:
@@ -167,7 +171,7 @@ def describe(understanding: Understanding) -> list[tuple[str, str]]:
     rows.append(
         (
             "budget",
-            f"{goal.budget.evaluations} evaluations, {_hours(goal.budget.wall_hours)}, {goal.budget.rounds} rounds",
+            _all_budget_words(goal.budget),
         )
     )
     hits = f"after {goal.stop.hits} that meet the goal, or " if goal.stop.hits else ""
@@ -253,9 +257,16 @@ def _budget(request: Request, defaults: GoalDefaults, said: list[str]) -> tuple[
     values: dict[str, float] = {}
     if request.hours:
         values["wall_hours"] = sum(request.hours.values())
-    for key, stated in (("evaluations", request.evaluations), ("rounds", request.rounds)):
+    amounts: tuple[tuple[str, Sequence[float]], ...] = (
+        ("evaluations", request.evaluations),
+        ("rounds", request.rounds),
+        ("core_hours", request.core_hours),
+        ("money", request.money),
+        ("samples", request.samples),
+    )
+    for key, stated in amounts:
         if len(set(stated)) > 1:
-            raise GoalError(f"Two budgets of {key}: {stated[0]} and {stated[1]}.", "Give one.")
+            raise GoalError(f"Two budgets of {key.replace('_', ' ')}: {stated[0]:g} and {stated[1]:g}.", "Give one.")
         if stated:
             values[key] = stated[0]
     for key, label in (("evaluations", "budget"), ("wall_hours", "time"), ("rounds", "rounds")):
@@ -300,7 +311,18 @@ def _invalid(error: ValidationError) -> GoalError:
 
 
 def _budget_words(key: str, value: float) -> str:
-    return _hours(value) if key == "wall_hours" else f"{value:g} {key}"
+    return _hours(value) if key == "wall_hours" else f"{value:g} {key.replace('_', '-')}"
+
+
+def _all_budget_words(budget: Budget) -> str:
+    parts = [f"{budget.evaluations} evaluations", _hours(budget.wall_hours), f"{budget.rounds} rounds"]
+    if budget.core_hours is not None:
+        parts.append(f"{budget.core_hours:g} core-hours")
+    if budget.money is not None:
+        parts.append(f"{budget.money:g} of money")
+    if budget.samples is not None:
+        parts.append(f"{budget.samples} samples")
+    return ", ".join(parts)
 
 
 def _hours(hours: float) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..tools.core.errors import GoalError
-from . import chemistry, counts, quantities
+from . import chemistry, counts, quantities, resources
 from .elements import looks_like_symbol, suggest_element
 from .reader import Reader
 from .vocabulary import UNMODELLED
@@ -29,6 +29,7 @@ RULES: tuple[Rule, ...] = (
     chemistry.aside,
     counts.wanted,
     counts.named_number,
+    resources.resource,
     counts.counted,
     counts.arity,
     quantities.property_clause,

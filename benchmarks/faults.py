@@ -261,6 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Command line; 1 when a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exhaustive", action="store_true")
+    parser.add_argument("--first-only", action="store_true", help="not also at the last passing of each point")
     parser.add_argument("--kills", type=int, default=0, metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--postgres", action="store_true", help="ledger in a PostgreSQL server, which is killed too")
@@ -275,7 +276,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.exhaustive:
             began = time.monotonic()
-            tally, places = exhaustive(site, folder, server.url if server else "")
+            tally, places = exhaustive(site, folder, server.url if server else "", last=not options.first_only)
             print(tally.table(f"kill at each of {places} fail points, first and last passing"))
             print(f"| time | {time.monotonic() - began:.0f} s |")
             clean &= _explain(tally)

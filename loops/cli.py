@@ -54,6 +54,8 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--yes", action="store_true", help="accept the understood goal without asking")
     run.add_argument("--evaluator", metavar="NAME", help="auto, gpaw, espresso or sevennet")
     run.add_argument("--evaluations", type=int, metavar="N", help="cap on evaluations, references included")
+    run.add_argument("--core-hours", type=float, metavar="H", help="cap on core-hours of all evaluations")
+    run.add_argument("--money", type=float, metavar="M", help="cap on money, at the prices of [costs]")
     run.add_argument("--rounds", type=int, metavar="N", help="cap on rounds")
     run.add_argument("--wall", metavar="TIME", help="cap on wall time, e.g. 90m, 2h, 3d")
     run.add_argument("--seed", type=int, metavar="N", help="seed of every random choice")
@@ -68,6 +70,26 @@ def build_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("directory", type=Path, metavar="DIR")
         _json_flag(command)
+
+    ledger = commands.add_parser(
+        "ledger", help="verify, copy, restore a campaign's ledger; settle what nobody can know"
+    )
+    actions = ledger.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, text in (
+        ("verify", "check every entry against every other"),
+        ("backup", "copy it while the campaign runs"),
+        ("restore", "put a copy in its place; the old one is kept"),
+        ("migrate", "bring it to the version of this program"),
+        ("settle", "say what became of an evaluation of unknown state"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("directory", type=Path, metavar="DIR")
+        if name in ("backup", "restore"):
+            action.add_argument("file", type=Path, metavar="FILE")
+        if name == "settle":
+            action.add_argument("key", metavar="KEY", help="the first digits are enough")
+            action.add_argument("what", choices=("failed", "again"))
+        _json_flag(action)
 
     export = commands.add_parser("export", help="write the evaluated crystals as files")
     export.add_argument("directory", type=Path, metavar="DIR")

@@ -31,7 +31,7 @@ def doctor(options: argparse.Namespace) -> int:
 
     found = checks(_settings(options))
     if options.json:
-        _print_json([c.model_dump(mode="json") for c in found])
+        print_json([c.model_dump(mode="json") for c in found])
         return 0
     console = Console()
     marks = {True: "[green]ok[/green]", False: "[red]missing[/red]", None: "[yellow]optional[/yellow]"}
@@ -50,7 +50,7 @@ def goal(options: argparse.Namespace) -> int:
     """What is understood of a request."""
     understanding = understand(options.words, _settings(options))
     if options.json:
-        _print_json({**understanding.model_dump(mode="json"), "digest": understanding.goal.digest()})
+        print_json({**understanding.model_dump(mode="json"), "digest": understanding.goal.digest()})
     else:
         _show_goal(Console(), understanding)
     return 0
@@ -64,9 +64,18 @@ def run(options: argparse.Namespace) -> int:
         evaluations=options.evaluations,
         wall_hours=parse_duration(options.wall) if options.wall else None,
         rounds=options.rounds,
+        core_hours=options.core_hours,
+        money=options.money,
         seed=options.seed,
         evaluator=options.evaluator,
     )
+    if understanding.goal.budget.money is not None and not (
+        settings.costs.per_core_hour or settings.costs.per_evaluation
+    ):
+        raise ConfigError(
+            "The goal has a budget of money, and nothing has a price.",
+            "Set per_core_hour or per_evaluation in [costs].",
+        )
     console = _console(options)
     _show_goal(console, understanding)
     directory = options.dir or _free_directory(understanding.goal.text)
@@ -112,14 +121,13 @@ def resume(options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Where a campaign stands; works while another process runs it."""
-    from .history import build_record
-    from .report.results import make_results
+    from .summary import summarise, summary_text
 
-    record = build_record(options.directory)
+    found = summarise(options.directory)
     if options.json:
-        _print_json(make_results(record).model_dump(mode="json"))
+        print_json(found.model_dump(mode="json"))
     else:
-        _show_summary(Console(), record)
+        print(summary_text(found))
     return 0
 
 
@@ -127,10 +135,17 @@ def report(options: argparse.Namespace) -> int:
     """Write the report again."""
     path = write_campaign_report(options.directory)
     if options.json:
-        _print_json({"report": str(path)})
+        print_json({"report": str(path)})
     else:
         print(path)
     return 0
+
+
+def ledger(options: argparse.Namespace) -> int:
+    """Look after a ledger."""
+    from .ledger_commands import run as run_ledger_command
+
+    return run_ledger_command(options)
 
 
 def export(options: argparse.Namespace) -> int:
@@ -141,7 +156,7 @@ def export(options: argparse.Namespace) -> int:
     record = build_record(options.directory)
     paths = export_record(record, options.format, options.out or options.directory / "export")
     if options.json:
-        _print_json({"files": [str(p) for p in paths]})
+        print_json({"files": [str(p) for p in paths]})
     else:
         for path in paths:
             print(path)
@@ -185,7 +200,7 @@ def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
     # A campaign that paid and got nothing has run to its end, but a script must notice.
     code = EvaluationError.exit_code if record.evaluations_failed == record.evaluations_spent > 0 else 0
     if options.json:
-        _print_json(make_results(record).model_dump(mode="json"))
+        print_json(make_results(record).model_dump(mode="json"))
         return code
     console.print(Text(f"Ended: {reason}\n"))
     _show_summary(console, record)
@@ -248,5 +263,5 @@ def _free_directory(text: str) -> Path:
     raise ConfigError(f"{CAMPAIGNS} is full of campaigns named {slug}.", "Give --dir.")
 
 
-def _print_json(data: Any) -> None:
+def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))

@@ -280,7 +280,7 @@ class Knowledge:
         if len(done) <= self._max_training:
             return done
         latest = done[-(self._max_training * 2 // 3) :]
-        best = sorted(done, key=self._order)[: self._max_training - len(latest)]
+        best = sorted(done[: -len(latest)], key=self._order)[: self._max_training - len(latest)]
         chosen = {m.id for m in [*latest, *best]}
         return [m for m in done if m.id in chosen]
 

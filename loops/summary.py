@@ -70,6 +70,7 @@ def summarise(directory: Path, top: int = 5) -> Summary:
     if status == "running" and sum(1 if e["kind"] == "session started" else -1 for e in ends) == 0:
         status = "interrupted"
     entries = knowledge.evaluations
+    hits = {m.id for m in knowledge.hits()}
     return Summary(
         directory=str(directory),
         request=knowledge.goal.text,
@@ -87,22 +88,22 @@ def summarise(directory: Path, top: int = 5) -> Summary:
         ),
         candidates=counts.total(ledger),
         pool=knowledge.size,
-        hits=len(knowledge.hits()),
-        best=tuple(_best(knowledge, m) for m in knowledge.ranked(top)),
+        hits=len(hits),
+        best=tuple(_best(knowledge, m, m.id in hits) for m in knowledge.ranked(top)),
         running=sum(e.state in ("RESERVED", "SUBMITTING", "RUNNING") for e in entries),
         failed=sum(bool(e.failure) for e in entries),
         unknown=tuple(e.key for e in entries if e.state == "UNKNOWN"),
     )
 
 
-def _best(knowledge: Knowledge, m: Measured) -> BestCrystal:
+def _best(knowledge: Knowledge, m: Measured, hit: bool) -> BestCrystal:
     names = dict.fromkeys((*knowledge.goal.properties, "energy_above_hull"))
     return BestCrystal(
         candidate_id=m.id,
         formula=m.entry.formula,
         space_group=m.member.recognition.space_group_symbol,
         values={n: round(m.values[n].value, 6) for n in names if n in m.values},
-        meets_goal=knowledge.meets_goal(m.values),
+        meets_goal=hit,
     )
 
 

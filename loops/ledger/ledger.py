@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -415,6 +415,26 @@ class Ledger:
             query = query.where(evaluations.c.state.in_(list(states)))
         with self.store.read() as connection:
             return [EvaluationRow(row) for row in connection.execute(query)]
+
+    def fidelity(self, key: str) -> Literal["potential", "dft", "experiment"]:
+        """What a reservation was made for."""
+        with self.store.read() as connection:
+            query = sa.select(evaluations.c.fidelity).where(evaluations.c.key == key)
+            found: Literal["potential", "dft", "experiment"] = connection.execute(query).scalar_one()
+        return found
+
+    def reopen(self, key: str) -> None:
+        """An evaluation of unknown state does not run any more, says a person: it may be started again."""
+        with self._write("reopened") as connection:
+            row = connection.execute(sa.select(evaluations.c.round).where(evaluations.c.key == key)).one()
+            seq = append(connection, "reopened", row.round, {"key": key})
+            connection.execute(
+                evaluations.update()
+                .where(evaluations.c.key == key, evaluations.c.state == "UNKNOWN")
+                .values(state="RESERVED", version=seq)
+            )
+            # A round that was finished without it is taken up again.
+            connection.execute(plans.update().where(plans.c.round == row.round).values(state="selected"))
 
     def evaluations_by_key(self, keys: Sequence[str]) -> list[EvaluationRow]:
         """Some evaluations, in no particular order; unknown keys are left out."""

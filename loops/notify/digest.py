@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
@@ -164,6 +165,7 @@ def digest(
         "Evaluations spent": sum(s.evaluations for s in summaries),
         "Failed evaluations": sum(s.failures for s in summaries),
         "To do for you": len(needs),
+        "Machine": socket.gethostname(),
     }
     if unread:
         states += f"{', ' if states else ''}{len(unread)} unreadable"

@@ -41,7 +41,7 @@ MAX_TITLE, MAX_TEXT, MAX_FACT, MAX_FACTS = 200, 10_000, 300, 40
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 """Unicode categories that are taken out: controls, direction overrides, surrogates, private and unassigned."""
 _BREAKS = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>&#~|!$:])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>&#~|!$]|:(?=[\w+-]+:))")
 _LINE_START = re.compile(r"^(\d+)([.)])|^([-+=])")
 
 
@@ -128,8 +128,8 @@ def plain(notification: Notification) -> str:
 def markdown(notification: Notification) -> str:
     """The body as Markdown (CommonMark)."""
     facts = "\n".join(f"- {_marked(label)}: {_marked(str(value))}" for label, value in notification.facts.items())
-    # Two spaces at the end of a line keep the break; no-break spaces keep an indent from becoming a code block.
-    lines = [_marked(_indented(line, "\u00a0").rstrip()) for line in notification.text.split("\n")]
+    # Two spaces at the end of a line keep the break.
+    lines = [_marked(_indented(line).rstrip()) for line in notification.text.split("\n")]
     paragraphs = "  \n".join(lines).replace("  \n  \n", "\n\n")
     label = LABELS[notification.kind]
     parts = [
@@ -149,8 +149,8 @@ def html_page(notification: Notification) -> str:
         for label, value in notification.facts.items()
     )
     table = f'<table style="border-collapse:collapse;margin:0 0 16px">{rows}</table>' if rows else ""
-    lines = "<br>".join(_indented(_escaped(line), "&nbsp;") for line in notification.text.split("\n"))
-    text = f'<p style="margin:0 0 16px">{lines}</p>' if notification.text else ""
+    lines = "".join(_html_line(line) for line in notification.text.split("\n"))
+    text = f'<div style="margin:0 0 16px">{lines}</div>' if notification.text else ""
     colour = _COLOURS[notification.priority]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -181,7 +181,7 @@ def slack(notification: Notification) -> dict[str, Any]:
     if facts:
         blocks.append({"type": "section", "fields": facts})
     blocks.append({"type": "context", "elements": [_literal(f"{notification.campaign}, {_time(notification)}", 2000)]})
-    text = _cut(f"{title}\n{plain(notification).partition(chr(10))[2].strip()}", 3500)
+    text = _cut(f"{title}\n\n{plain(notification).partition(chr(10))[2].strip()}", 3500)
     for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("@", "@\u200b")):
         text = text.replace(sign, entity)
     return {"text": text, "blocks": blocks}
@@ -216,9 +216,16 @@ def _escaped(text: str) -> str:
     return html.escape(text, quote=True)
 
 
-def _indented(line: str, space: str) -> str:
+def _html_line(line: str) -> str:
+    # Mail programs differ on white-space: a block a line, and a margin for an indent, look the same in all of them.
+    style = ' style="padding-left:1.2em"' if line.startswith(" ") else ""
+    return f"<div{style}>{_escaped(line) or '&nbsp;'}</div>"
+
+
+def _indented(line: str) -> str:
+    """No-break spaces keep an indent from becoming a code block of Markdown."""
     bare = line.lstrip(" ")
-    return space * (len(line) - len(bare)) + bare
+    return "\u00a0" * (len(line) - len(bare)) + bare
 
 
 def _marked(line: str) -> str:

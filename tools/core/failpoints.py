@@ -27,7 +27,7 @@ _passed: dict[str, int] = {}
 
 def passing(name: str) -> None:
     """Die here when the environment says so."""
-    trace = os.environ.get("LODESTONE_FAILPOINT_TRACE", "LODESTONE_FAILPOINT_RANDOM")
+    trace = os.environ.get("LODESTONE_FAILPOINT_TRACE")
     if trace:
         with open(trace, "a", encoding="utf-8") as file:
             file.write(f"{name}\n")

@@ -131,6 +131,10 @@ class JobStore:
         # A worker writes the result before it exits: look again now that no more can come.
         return JobStatus.DONE if self.result(key) is not None else JobStatus.DEAD
 
+    def attempts(self, key: str) -> int:
+        """How often the key was claimed."""
+        return self._last_attempt(key)
+
     def deaths(self, key: str) -> int:
         """Attempts that were started and ended without a result, cancelled ones not counted."""
         count = 0
