@@ -140,7 +140,7 @@ class Campaign:
         reason = ""
         try:
             for problem in payments.reconcile():
-                view.note(problem)
+                view.person(problem)
             prepare_references(self.ledger, parts, clock, view, goal_elements(self.goal))
             while not reason:
                 check_disk(self.directory)

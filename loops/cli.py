@@ -71,6 +71,10 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("directory", type=Path, metavar="DIR")
         _json_flag(command)
 
+    notify = commands.add_parser("notify", help="notifications by webhook, mail or on the desktop")
+    notify.add_argument("action", choices=("test",), help="send a test message on every channel that is set")
+    _json_flag(notify)
+
     ledger = commands.add_parser(
         "ledger", help="verify, copy, restore a campaign's ledger; settle what nobody can know"
     )

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..agent.goal import GoalDefaults, apply_overrides, describe, parse_goal
-from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerError
+from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerError, LodestoneError
 from ..tools.core.types import Understanding
 from .cli import parse_duration
 from .record import CampaignRecord
@@ -141,6 +141,20 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
+def notify(options: argparse.Namespace) -> int:
+    """Send a test message over every channel."""
+    from .notify.notifier import try_channels
+
+    sent = try_channels(_settings(options).notify, os.environ)
+    if options.json:
+        print_json([{"channel": d.channel, "where": d.where, **d.outcome.model_dump(mode="json")} for d in sent])
+    else:
+        for delivery in sent:
+            word = "delivered" if delivery.outcome.delivered else "not delivered"
+            print(f"{delivery.channel} ({delivery.where}): {word}, {delivery.outcome.detail}")
+    return 0 if all(d.outcome.delivered for d in sent) else ConfigError.exit_code
+
+
 def ledger(options: argparse.Namespace) -> int:
     """Look after a ledger."""
     from .ledger_commands import run as run_ledger_command
@@ -181,10 +195,14 @@ def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
     from .history import build_record
     from .live import LiveView
     from .report.results import make_results
+    from .telling import Teller
 
     console = _console(options)
+    teller = Teller(campaign.directory, parts.settings)
     try:
-        view = LiveView(console, campaign.goal, parts.evaluator.name, active_seconds(campaign.ledger))
+        view = LiveView(
+            console, campaign.goal, parts.evaluator.name, active_seconds(campaign.ledger), tell=teller.person
+        )
         try:
             with view:
                 reason = campaign.run(parts, view)
@@ -194,8 +212,13 @@ def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
                 console.print(f"{len(running)} evaluations go on in the background; `lodestone resume` collects them.")
             raise
         path = write_campaign_report(campaign.directory)
+        teller.finished(reason)
+    except LodestoneError as error:
+        teller.failed(error)
+        raise
     finally:
         campaign.close()
+        teller.close()
     record = build_record(campaign.directory)
     # A campaign that paid and got nothing has run to its end, but a script must notice.
     code = EvaluationError.exit_code if record.evaluations_failed == record.evaluations_spent > 0 else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -29,7 +30,15 @@ STAGE_WORDS = {
 class LiveView(View):
     """Round, stage with bar and time left, budget, best so far, and the plan with its reason."""
 
-    def __init__(self, console: Console, goal: GoalSpec, evaluator: str, active_s: float) -> None:
+    def __init__(
+        self,
+        console: Console,
+        goal: GoalSpec,
+        evaluator: str,
+        active_s: float,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._tell = tell
         self._console = console
         self._goal = goal
         self._evaluator = evaluator
@@ -80,6 +89,11 @@ class LiveView(View):
     def known(self, knowledge: Knowledge) -> None:
         """Remember the newest knowledge for the panel."""
         self._knowledge = knowledge
+
+    def person(self, text: str) -> None:
+        """Note it, and tell whoever is to be told."""
+        self.note(text)
+        self._tell(text)
 
     def note(self, text: str) -> None:
         """Keep a note on screen, and print it."""

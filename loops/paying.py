@@ -118,7 +118,7 @@ class Payments:
                     self._view.note(f"The evaluation of {todo[key].candidate_id} died; it is started again.")
                 elif status is JobStatus.CANNOT_KNOW:
                     self._ledger.mark([key], "UNKNOWN", round_number)
-                    self._view.note(self._unknown(key, todo[key]))
+                    self._view.person(self._unknown(key, todo[key]))
                     del todo[key]
             if dead:
                 self._evaluator.submit(list(todo.items()), self._limits(todo))

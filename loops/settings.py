@@ -20,6 +20,7 @@ from ..tools.core.errors import ConfigError
 from ..tools.core.failpoints import VARIABLES
 from ..tools.core.types import MAX_SITES, Frozen
 from .ledger.bookings import Prices
+from .notify.settings import NotifySettings
 
 PREFIX = "LODESTONE_"
 MAX_FILE_BYTES = 200_000
@@ -168,6 +169,7 @@ class Settings(Frozen):
     evaluators: EvaluatorSettings
     costs: CostSettings
     ledger: LedgerSettings
+    notify: NotifySettings
     prefect: PrefectSettings
 
 

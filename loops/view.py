@@ -23,3 +23,7 @@ class View:
 
     def note(self, text: str) -> None:
         """Something worth a line."""
+
+    def person(self, text: str) -> None:
+        """Something that only a person can settle."""
+        self.note(text)

@@ -18,7 +18,12 @@ import signal
 JOB_POINTS: tuple[str, ...] = ()
 """Passed by evaluators, supervisors and calculators (`tools/evaluate`)."""
 
-VARIABLES = ("LODESTONE_FAILPOINT", "LODESTONE_FAILPOINT_ONCE", "LODESTONE_FAILPOINT_TRACE", "LODESTONE_FAILPOINT_RANDOM")
+VARIABLES = (
+    "LODESTONE_FAILPOINT",
+    "LODESTONE_FAILPOINT_ONCE",
+    "LODESTONE_FAILPOINT_TRACE",
+    "LODESTONE_FAILPOINT_RANDOM",
+)
 
 _FAULTS = ("kill", "ENOSPC", "EIO")
 

@@ -7,7 +7,9 @@ here: graphs (`graph.py`), training (`train.py`) and files (`weights.py`). Impor
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -116,6 +118,13 @@ class AngularMoments(MessagePassing):
         return torch.bmm(dense.transpose(1, 2), harmonics)
 
 
+def _remove_generated_file() -> None:
+    """PyG writes the code of each layer class to a temporary file, loads it, and leaves the file there for ever."""
+    module = sys.modules.get(f"{AngularMoments.__module__}_{AngularMoments.__name__}_propagate")
+    if module is not None and module.__file__ is not None:
+        Path(module.__file__).unlink(missing_ok=True)
+
+
 class CrystalNetwork(nn.Module):
     """Graphs to an embedding, and from it to crystal system and prototype."""
 
@@ -125,6 +134,7 @@ class CrystalNetwork(nn.Module):
         width, count = arch.width, arch.degree + 1
         self.start = nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width))
         self.layers = nn.ModuleList(AngularMoments(arch) for _ in range(arch.layers))
+        _remove_generated_file()
         pooled = arch.layers * (2 * width + arch.channels * (count + 1)) + arch.channels * count
         self.embed = nn.Sequential(
             nn.LayerNorm(pooled), nn.Linear(pooled, 192), nn.SiLU(), nn.Linear(192, 128), nn.SiLU(),

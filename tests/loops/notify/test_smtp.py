@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import smtplib
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_a_mail_that_was_taken_counts_although_the_parting_fails(
     def then_cut(self: smtplib.SMTP, *args: Any, **kwargs: Any) -> Any:
         refused = handed(self, *args, **kwargs)
         assert self.sock is not None
-        self.sock.close()
+        self.sock.shutdown(socket.SHUT_RDWR)
         return refused
 
     monkeypatch.setattr(smtplib.SMTP, "send_message", then_cut)
