@@ -20,7 +20,7 @@ from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerE
 from ..tools.core.types import Understanding
 from .cli import parse_duration
 from .record import CampaignRecord
-from .settings import Settings, load_settings
+from .settings import Settings, load_settings, resumed_settings
 
 CAMPAIGNS = Path("campaigns")
 
@@ -103,7 +103,7 @@ def resume(options: argparse.Namespace) -> int:
 
     campaign = Campaign.open(options.directory)
     try:
-        settings = Settings.model_validate(campaign.ledger.meta("settings"))
+        settings = resumed_settings(campaign.ledger.meta("settings"), _settings(options))
         name = str(campaign.ledger.meta("evaluator"))
         evaluator = evaluator_by_name(name, settings, campaign.directory)
         stored = str(campaign.ledger.meta("evaluator_version"))

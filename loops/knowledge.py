@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -94,7 +95,8 @@ class Knowledge:
 
     def __init__(self, ledger: Ledger, max_pool: int | None = None, max_training: int | None = None) -> None:
         meta = ledger.all_meta()
-        limits = meta.get("settings", {}).get("surrogate", {})
+        stored = meta.get("settings", {}).get("surrogate", {})
+        limits = SimpleNamespace(**{"max_pool": MAX_POOL, "max_training": MAX_TRAINING, **stored})
         tables = Tables.of(ledger)
         self.goal = GoalSpec.model_validate(meta["goal"])
         self.references = {r["symbol"]: Reference.model_validate(r) for r in meta.get("references", [])}
@@ -107,8 +109,8 @@ class Knowledge:
         self.ledger = ledger
         self._tables = tables
         self._lowest = dict(tables.pool.lowest)
-        self._max_pool = max_pool or int(limits.get("max_pool", MAX_POOL))
-        self._max_training = max_training or int(limits.get("max_training", MAX_TRAINING))
+        self._max_pool = max_pool or int(limits.max_pool)
+        self._max_training = max_training or int(limits.max_training)
 
     @classmethod
     def read(cls, ledger: Ledger, max_pool: int | None = None, max_training: int | None = None) -> Knowledge:

@@ -16,7 +16,7 @@ from .ledger.bookings import settlement
 from .ledger.rows import EvaluationRow
 from .ledger.verify import verify
 from .lock import CampaignLock
-from .settings import Settings
+from .settings import load_settings, resumed_settings
 
 
 def run(options: argparse.Namespace) -> int:
@@ -122,7 +122,7 @@ def _settle(options: argparse.Namespace) -> int:
                 purpose=row.request.purpose,
                 failure=failure,
             )
-            settings = Settings.model_validate(ledger.meta("settings"))
+            settings = resumed_settings(ledger.meta("settings"), load_settings(None, os.environ, {}))
             # What it really used is not known: it is charged as if it had used all that was reserved.
             reserved = {k: v for k, v in settlement(observation, settings.costs.prices()).items() if k != "core_s"}
             ledger.record(observation, row.round, {k: v for k, v in reserved.items() if k != "money"})

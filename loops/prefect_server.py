@@ -40,6 +40,9 @@ LOG_FILE = "server.log"
 MAX_LOG_BYTES = 10_000_000
 """A server that is locked out of its database writes a traceback a second, for weeks if need be."""
 
+VAIN_STARTS = 3
+"""So many starts without one answer are worth a note; a first start may take its time in silence."""
+
 _HEARTBEAT = "lodestone_heartbeat"
 """A Prefect variable: the cheapest row that can be written and read through the API."""
 
@@ -97,6 +100,8 @@ class PrefectServer:
         self._state: ServerState | None = None
         self._well = False
         self._last_look = -float("inf")
+        self._answered: ProcessMark | None = None
+        """The process that answered at least once."""
         self._seen = time.monotonic()
         """When it last answered, or was started."""
         self._lost_at: float | None = None
@@ -167,7 +172,7 @@ class PrefectServer:
         self._last_look = now
         try:
             problem = self._look()
-        except LedgerError as error:
+        except (LedgerError, OSError) as error:
             problem = str(error)
         self._tell(problem)
         return self._well
@@ -193,8 +198,7 @@ class PrefectServer:
         if not self.ensure():
             return self._problem or "no server runs; the next start is a little later"
         if before is not None and self._state is not None and before.mark != self._state.mark:
-            self._lost_at = self._lost_at or time.monotonic()
-            return "its process was gone and was started again"
+            return "its process was gone; another one starts"
         state = self._state
         assert state is not None
         _bound(self.home / LOG_FILE)
@@ -203,7 +207,7 @@ class PrefectServer:
         if not problem:
             self._seen, self._starts = now, 0
             return ""
-        young = time.time() - state.started < self._patience.start_s and not self._has_answered(state)
+        young = time.time() - state.started < self._patience.start_s and self._answered != state.mark
         limit = self._patience.database_s if answers else self._patience.restart_after_s
         if not young and now - self._seen > limit:
             self._kill(state)
@@ -236,11 +240,6 @@ class PrefectServer:
             return "it asks for another token", False
         return ("" if status < 300 else f"its database cannot be written (HTTP {status})"), True
 
-    _answered: ProcessMark | None = None
-
-    def _has_answered(self, state: ServerState) -> bool:
-        return self._answered == state.mark
-
     def _tell(self, problem: str) -> None:
         now = time.monotonic()
         if not problem:
@@ -250,8 +249,8 @@ class PrefectServer:
                 self._note(f"The Prefect server is back after {now - self._lost_at:.0f} s{late}.")
             self._well, self._lost_at, self._problem = True, None, ""
             return
-        if self._well or (self._lost_at is not None and not self._problem):
-            self._lost_at = self._lost_at or now
+        if self._lost_at is None and (self._well or self._starts == VAIN_STARTS):
+            self._lost_at = now
             self._note(f"The Prefect server does not answer: {problem}. Campaigns go on without it.")
         self._well, self._problem = False, problem
 

@@ -27,6 +27,9 @@ MAX_FILE_BYTES = 200_000
 NOT_SETTINGS = frozenset({"LODESTONE_DEBUG", *VARIABLES})
 """Variables with our prefix that steer the process, not a campaign."""
 
+OPERATIONAL = ("notify", "prefect")
+"""Sections that change no result: a resumed campaign takes them from today's settings."""
+
 Protocol = Literal["fast", "moderate", "precise"]
 
 
@@ -205,6 +208,38 @@ def load_settings(path: Path | None, env: Mapping[str, str], overrides: Mapping[
             f"Setting {where} is {first['input']!r}: {first['msg'].lower()}.",
             "Mend it, or leave it out for the default.",
         ) from error
+
+
+def resumed_settings(stored: Mapping[str, Any], current: Settings) -> Settings:
+    """Settings to go on with: what decides results is the campaign's own, what only serves people is today's.
+
+    Args:
+        stored: as the ledger has them; an earlier version may lack what is new, which then has its default.
+        current: those in force now.
+
+    Raises:
+        ConfigError: when the stored ones cannot be used.
+    """
+    table = defaults()
+    for section, values in stored.items():
+        if section in table and isinstance(values, dict):
+            _overlay(table[section], values)
+    table |= {name: current.model_dump(mode="json")[name] for name in OPERATIONAL}
+    try:
+        return Settings.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(
+            f"The campaign's stored settings cannot be used: {error.errors()[0]['msg']}.",
+            "Open it with the version of Lodestone that made it.",
+        ) from error
+
+
+def _overlay(base: dict[str, Any], extra: Mapping[str, Any]) -> None:
+    for key, value in extra.items():
+        if key in base and isinstance(base[key], dict) and isinstance(value, dict):
+            _overlay(base[key], value)
+        elif key in base:
+            base[key] = value
 
 
 def defaults() -> dict[str, Any]:

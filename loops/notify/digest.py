@@ -33,9 +33,10 @@ MAX_DEPTH = 4
 MAX_SHOWN = 40
 """Campaigns described in full; the rest are counted."""
 
-SHORTEST_S, LONGEST_S = 20 * 3600.0, 47 * 3600.0
-"""Two digests are never closer than the first; after the second one is due whatever the clock says (48 h with an hour
-to spare for whoever asks)."""
+SHORTEST_S = 20 * 3600.0
+"""Two digests are never closer."""
+LONGEST_S = 47 * 3600.0
+"""The first one comes after so long even if its hour never does, as on a clock that stands still."""
 
 
 class Summary(Frozen):
@@ -89,7 +90,8 @@ def due(last_sent: Moment | None, now: Moment, hour: int) -> bool:
 
     It is due at the first local `hour` that comes 20 h or more after the last one, so once a day, and after a missed
     hour as soon as possible. The last one's time is placed on today's clock by the seconds that really passed, so a
-    clock that is set forth or back by a day neither doubles nor drops one.
+    clock that is set forth or back by a day neither doubles nor drops one: 20 h after the last one, that hour is at most
+    a day away (25 h where summer time ends), and every hour of that day lies behind any clock after 45 h.
 
     Args:
         last_sent: None when none was sent yet: then it is due during that hour.
@@ -103,8 +105,6 @@ def due(last_sent: Moment | None, now: Moment, hour: int) -> bool:
     passed_s = now.seconds_since(last_sent)
     if passed_s < SHORTEST_S:
         return False
-    if passed_s >= LONGEST_S:
-        return True
     earliest = now.at - timedelta(seconds=passed_s - SHORTEST_S)
     target = earliest.replace(hour=hour, minute=0, second=0, microsecond=0)
     if target < earliest:

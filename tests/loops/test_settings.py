@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lodestone.loops.settings import Settings, defaults, load_settings
+from lodestone.loops.settings import Settings, defaults, load_settings, resumed_settings
 from lodestone.tools.core.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -81,3 +81,19 @@ def test_every_setting_is_used_by_the_code() -> None:
         return [x for k, v in table.items() for x in (leaves(v) if isinstance(v, dict) else [k])]
 
     assert [name for name in leaves(defaults()) if f".{name}" not in code] == []
+
+
+def test_a_campaign_of_an_earlier_version_goes_on_with_what_it_stored_and_todays_channels() -> None:
+    old = load_settings(None, {}, {"campaign.seed": 7, "relax.fmax": 0.2, "notify.desktop": True})
+    stored = old.model_dump(mode="json")
+    del stored["notify"]
+    del stored["surrogate"]["max_pool"]
+    stored["gone_since"] = {"x": 1}
+    today = load_settings(None, {}, {"campaign.seed": 1, "notify.webhook_url": "http://127.0.0.1:1/"})
+    found = resumed_settings(stored, today)
+    assert (found.campaign.seed, found.relax.fmax) == (7, 0.2)
+    assert found.surrogate.max_pool == today.surrogate.max_pool
+    assert found.notify.webhook_url == "http://127.0.0.1:1/"
+    stored["relax"]["fmax"] = "nonsense"
+    with pytest.raises(ConfigError, match="stored settings"):
+        resumed_settings(stored, today)

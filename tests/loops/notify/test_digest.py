@@ -117,11 +117,12 @@ def test_it_is_due_each_day_at_its_hour(hours_later: float, expected: bool) -> N
     assert due(last, moment(NOW + timedelta(hours=hours_later), 100 + hours_later), 8) == expected
 
 
-def test_a_digest_that_came_late_puts_the_next_back_on_its_hour() -> None:
-    late = NOW.replace(hour=11)
+@pytest.mark.parametrize(("hour", "day"), [(11, 3), (14, 4)])
+def test_a_digest_that_came_late_puts_the_next_back_on_its_hour(hour: int, day: int) -> None:
+    late = NOW.replace(hour=hour)
     asked = [late + timedelta(hours=h) for h in range(60)]
     first = next(at for at in asked if due(moment(late, 0), moment(at, (at - late).total_seconds() / HOUR), 8))
-    assert (first.day, first.hour) == (3, 8)
+    assert (first.day, first.hour) == (day, 8)
 
 
 def test_never_where_it_is_switched_off_and_first_in_its_hour() -> None:
@@ -204,6 +205,17 @@ def test_killed_before_it_remembers_it_sends_no_second_one(tmp_path: Path, http_
         assert not tick(NOW + timedelta(minutes=2))
         assert notifier.flush(5)
     assert len(http_server.requests) == 1
+
+
+def test_the_first_one_comes_although_the_clock_stands_still(tmp_path: Path, http_server: HttpServer) -> None:
+    campaign(tmp_path / "campaigns/na-cl")
+    chosen = NotifySettings(webhook_url=http_server.url, timeout_s=2)
+    with Notifier(tmp_path, chosen, {}) as notifier:
+        daily = DailyDigest(tmp_path, tmp_path / "campaigns", chosen, notifier, summarise, is_campaign)
+        sent = [h for h in range(1, 100) if daily.tick(moment(NOW.replace(hour=12), h))]
+    assert len(sent) >= 2
+    assert sent[0] <= 48
+    assert all(20 <= later - earlier <= 48 for earlier, later in zip(sent, sent[1:], strict=False))
 
 
 @pytest.mark.parametrize("chosen", [NotifySettings(digest_hour=-1), NotifySettings(on=("person",))])

@@ -244,6 +244,18 @@ def test_what_was_said_while_the_disk_took_nothing_is_not_said_again(tmp_path: P
     assert not Outbox(tmp_path).put(make(), ["webhook"])
 
 
+def test_what_another_process_sent_meanwhile_is_not_said_again(tmp_path: Path, make: MakeNotification) -> None:
+    (tmp_path / "outbox").write_text("in the way")
+    box, other, channel = Outbox(tmp_path), Outbox(tmp_path), ChannelForTests()
+    box.put(make(), ["webhook"])
+    (tmp_path / "outbox").unlink()
+    other.put(make(), ["webhook"])
+    other.deliver([channel])
+    box.deliver([channel])
+    assert channel.got == ["goal met"]
+    assert box.waiting() == []
+
+
 @pytest.mark.parametrize("content", ["", '{"version": 1', "[]", '{"channel": "../x"}'])
 def test_a_file_that_is_no_message_is_put_aside(tmp_path: Path, make: MakeNotification, content: str) -> None:
     box, channel = Outbox(tmp_path), ChannelForTests()
