@@ -1,191 +1,217 @@
-"""Prefect shows the rounds: one short flow run a round, a task a stage, artifacts. The only module that imports it.
+"""A campaign's rounds, shown in Prefect: what happens is written down here, and another process shows it.
 
-Prefect schedules and shows; the ledger decides. Whatever happens to the server or the client, the round is run to
-its end, plainly if need be: each stage asks the ledger what is left to do, so running it again costs nothing.
+The round runs here, once, in the caller's own thread, and never waits for Prefect: the ledger decides, Prefect only
+schedules and shows. `prefect_server.py` keeps the server alive, `prefect_mirror.py` turns records into flow runs.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-import signal
-import socket
+import queue
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
-
-from ..tools.core.errors import LodestoneError
+from ..tools.core.errors import LedgerError
+from .prefect_server import Patience, PrefectServer, client_environment
+from .prefect_spool import Artifact, Record, Spool
 from .settings import PrefectSettings
 
-ROUND_FLOW = "lodestone-round"
+__all__ = ["Artifact", "PrefectShow"]
 
-
-class StageError(Exception):
-    """Carries an error of Lodestone's own out of a Prefect run, told apart from Prefect's."""
-
-    def __init__(self, cause: BaseException) -> None:
-        super().__init__(str(cause))
-        self.cause = cause
+SHOW_LAST_S = 10.0
+"""How long the end of a campaign waits for its last rounds to be shown, where the server is well."""
+LOOK_S = 0.5
+MIRROR_BACK_OFF_MAX_S = 60.0
 
 
 class PrefectShow:
-    """A loopback Prefect server with its own token, and the wrapping of rounds into flow runs."""
+    """Shows the rounds of one campaign in its own Prefect server, or in one that is shared."""
 
-    def __init__(self, directory: Path, settings: PrefectSettings, note: Callable[[str], None]) -> None:
-        self._home = directory / "prefect"
+    def __init__(
+        self,
+        directory: Path,
+        settings: PrefectSettings,
+        note: Callable[[str], None],
+        *,
+        server_home: Path | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """Args:
+        directory: of the campaign; `prefect/` in it holds what is to be shown.
+        note: is told in a sentence when the server is lost and when it is back, in the thread that runs the rounds.
+        server_home: of a server shared by several campaigns, which outlives this one; None for a server of its own.
+        """
         self._settings = settings
-        self._note = note
-        self._process: subprocess.Popen[bytes] | None = None
-        self._ready = False
-        self._missed: list[tuple[str, Callable[[], dict[str, str]]]] = []
-        self.url = ""
-        self._auth = ""
+        self._tell = note
+        self._notes: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._shared = server_home is not None
+        self._spool = Spool(directory / "prefect" / "rounds", self._notes.put)
+        home = server_home or directory / "prefect"
+        self.server = PrefectServer(home, self._notes.put, patience, pending=self._spool.waiting)
+        self._mirror = Mirror(self._spool.folder, self.server, self._notes.put)
+        self._ending = threading.Event()
+        self._keeper: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Address of the server, without `/api`; empty before its first start."""
+        return self.server.url
 
     def start(self) -> None:
-        """Start the server in the background; never waits and never raises for a server that does not start."""
+        """Begin to show: a thread keeps the server and the mirror alive. Never waits, and raises nothing."""
         if not self._settings.enabled:
             return
         try:
-            self._home.mkdir(parents=True, exist_ok=True)
-            log = (self._home / "server.log").open("ab")
+            self._spool.open()
         except OSError as error:
-            self._note(f"Prefect is off: {error.strerror}.")
+            self._tell(f"Prefect is off: {error.strerror}.")
             return
-        port = _free_port()
-        self._auth = auth = f"lodestone:{secrets.token_urlsafe(24)}"
-        self.url = f"http://127.0.0.1:{port}"
-        os.environ.update(
-            PREFECT_HOME=str(self._home),
-            PREFECT_API_URL=f"{self.url}/api",
-            PREFECT_API_AUTH_STRING=auth,
-            PREFECT_SERVER_API_AUTH_STRING=auth,
-            PREFECT_SERVER_ANALYTICS_ENABLED="false",
-            DO_NOT_TRACK="1",
-            PREFECT_LOGGING_LEVEL="CRITICAL",
-            PREFECT_LOGGING_INTERNAL_LEVEL="CRITICAL",
-            PREFECT_LOGGING_TO_API_ENABLED="false",
-            PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED="false",
-            PREFECT_CLIENT_MAX_RETRIES="1",
-        )
-        with log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._keeper = threading.Thread(target=self._keep, name="prefect", daemon=True)
+        self._keeper.start()
 
     def stop(self) -> None:
-        """End the server that this object started."""
-        if self._process is None:
+        """End what `start` began: at most about 15 s, most of it for the last rounds to be shown."""
+        if self._keeper is None:
             return
-        if self._missed and self._alive():
-            self._catch_up()
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
-        try:
-            # What it shows is derived from the ledger, so there is nothing that a gentle end would save.
-            self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._process = None
+        end = time.monotonic() + SHOW_LAST_S
+        while not self._spool.is_empty() and self.server.is_well and time.monotonic() < end:
+            time.sleep(0.05)
+        self._ending.set()
+        self._keeper.join()
+        self._keeper = None
+        # Where the server stays, its mirror stays a little too, for the rounds that are still to be shown.
+        self._mirror.stop(stays=self._shared)
+        if not self._shared:
+            self.server.stop()
+        self._pass_notes()
 
     def run_round(
         self,
         name: str,
         body: Callable[[Callable[[str, Callable[[], None]], None]], None],
-        artifacts: Callable[[], dict[str, str]],
+        artifacts: Callable[[], Sequence[Artifact] | Mapping[str, str]],
     ) -> None:
-        """Run `body(runner)` as a flow run named `name`, with markdown `artifacts` (key to text) at its end.
+        """Run `body(runner)` here and now, shown as a flow run named `name` with a task for each stage.
 
-        Errors of the body itself come out as they are. When Prefect fails, before or in the middle, the body is
-        run (again) without it.
+        Args:
+            artifacts: called after the body; a mapping is one of markdown artifacts, key to text.
+
+        Raises:
+            Whatever `body` or `artifacts` raises, as it is; nothing of Prefect's.
         """
-        if not self._alive():
-            body(_plain)
-            if self._process is not None:
-                self._missed.append((name, artifacts))
-            return
-        self._catch_up()
-        self._run_flow(name, body, artifacts)
-
-    def _catch_up(self) -> None:
-        """Show the rounds that were done before the server answered: a flow run with their artifacts, no work."""
-        missed, self._missed = self._missed, []
-        for name, artifacts in missed:
-            self._run_flow(name, lambda _: None, artifacts)
-
-    def _run_flow(
-        self,
-        name: str,
-        body: Callable[[Callable[[str, Callable[[], None]], None]], None],
-        artifacts: Callable[[], dict[str, str]],
-    ) -> None:
-        from prefect import flow, task
-        from prefect.artifacts import create_markdown_artifact
-        from prefect.cache_policies import NO_CACHE
-        from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+        record = self._spool.begin(name) if self._keeper is not None else Record(None, self._notes.put)
 
         def run_stage(stage: str, work: Callable[[], None]) -> None:
-            def guarded() -> None:
-                try:
-                    work()
-                except (LodestoneError, KeyboardInterrupt) as error:
-                    raise StageError(error) from error
+            self._pass_notes()
+            number = record.stage(stage)
+            try:
+                work()
+            except BaseException as error:
+                record.stage_ended(number, _in_words(error))
+                raise
+            record.stage_ended(number)
 
-            task(name=stage, retries=0, cache_policy=NO_CACHE, persist_result=False, log_prints=False)(guarded)()
-
-        @flow(name=ROUND_FLOW, flow_run_name=name, retries=0, persist_result=False, validate_parameters=False)
-        def lodestone_round() -> None:
-            body(run_stage)
-            for key, text in artifacts().items():
-                create_markdown_artifact(markdown=text, key=key)
-
+        made: Sequence[Artifact] = ()
         try:
-            # Prefect reads the environment once a process; a second campaign in it has another server.
-            with temporary_settings({PREFECT_API_URL: f"{self.url}/api", PREFECT_API_AUTH_STRING: self._auth}):
-                lodestone_round()
-        except StageError as error:
-            raise error.cause from None
-        except (KeyboardInterrupt, LodestoneError):
+            body(run_stage)
+            if self._keeper is not None:
+                made = _as_artifacts(artifacts())
+        except BaseException as error:
+            record.ended((), _in_words(error))
             raise
-        except Exception as error:  # noqa: BLE001  Prefect's client raises its own and httpx's errors; none may stop a campaign
-            self._note(f"Prefect failed ({type(error).__name__}: {str(error)[:120]}); the round goes on without it.")
-            self._ready = False
-            body(_plain)
+        record.ended(made)
+        self._pass_notes()
 
-    def _alive(self) -> bool:
-        """Whether the server answers; the first call waits a little for a server that is still starting."""
+    def _keep(self) -> None:
+        while not self._ending.wait(LOOK_S):
+            well = self.server.watch()
+            self._mirror.watch(well and not self._spool.is_empty())
+
+    def _pass_notes(self) -> None:
+        """Hand on what the keeper noted: the caller's `note` need not be safe for threads."""
+        with suppress(queue.Empty):
+            while True:
+                self._tell(self._notes.get_nowait())
+
+
+class Mirror:
+    """The process that shows the rounds, started when there is something to show and ended with its campaign."""
+
+    def __init__(self, spool: Path, server: PrefectServer, note: Callable[[str], None]) -> None:
+        self._spool = spool
+        self._server = server
+        self._note = note
+        self._process: subprocess.Popen[str] | None = None
+        self._url = ""
+        self._failures = 0
+        self._not_before = -float("inf")
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs now."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def watch(self, needed: bool) -> None:
+        """Start the process where it is needed and not there, with back-off after failures. Never waits."""
+        if self._process is not None and (code := self._process.poll()) is not None:
+            self._failures = 0 if code == 0 else self._failures + 1
+            pause = min(2.0**self._failures, MIRROR_BACK_OFF_MAX_S) if self._failures else 0.0
+            self._not_before = time.monotonic() + pause
+            self._close()
+        if self._process is not None and self._url != self._server.url:
+            self._process.kill()
+        elif self._process is None and needed and time.monotonic() >= self._not_before:
+            self._start()
+
+    def stop(self, stays: bool) -> None:
+        """Let the process see that its campaign is over; kill it unless it may stay and end by itself."""
         if self._process is None:
-            return False
-        deadline = time.monotonic() + (1.0 if self._ready else self._settings.start_wait_s)
-        while self._process.poll() is None:
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/api/health", timeout=1.0).status_code < 500:
-                    self._ready = True
-                    return True
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.2)
-        if self._ready or self._process.poll() is not None:
-            self._note("The Prefect server does not answer; the campaign goes on without it.")
-            self._ready = False
-        return False
+            return
+        if not stays:
+            self._process.kill()
+        self._close()
+
+    def _start(self) -> None:
+        self._url = self._server.url
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "lodestone.loops.prefect_mirror", str(self._spool)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+                env=client_environment(self._server.home, self._url, self._server.auth()),
+            )
+        except (OSError, LedgerError) as error:
+            self._failures += 1
+            self._not_before = time.monotonic() + min(2.0**self._failures, MIRROR_BACK_OFF_MAX_S)
+            self._note(f"Rounds cannot be shown in Prefect now: {error}")
+            return
+        threading.Thread(target=self._listen, args=(self._process,), daemon=True, name="prefect notes").start()
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with suppress(ValueError):  # closed by `_close` in the middle of a read
+            for line in process.stdout:
+                self._note(line.strip())
+
+    def _close(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            assert process.stdin is not None
+            process.stdin.close()
 
 
-def _plain(_: str, work: Callable[[], None]) -> None:
-    work()
+def _as_artifacts(made: Sequence[Artifact] | Mapping[str, str]) -> Sequence[Artifact]:
+    if isinstance(made, Mapping):
+        return [Artifact("markdown", key, key, text) for key, text in made.items()]
+    return made
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _in_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -123,10 +123,14 @@ def show_once(record: Path, watch: Watch) -> bool:
 
 
 def show(record: Path, watch: Watch, started: Callable[[str], None]) -> None:
-    """One flow run that follows a record to its end. Raises RoundError for a round that failed, and what Prefect raises.
+    """One flow run that follows a record to its end.
 
     Args:
         started: is told the identifier of the flow run.
+
+    Raises:
+        RoundError: the round failed, and is shown so.
+        Exception: whatever Prefect raises; the round is not shown to its end.
     """
     from prefect import flow, tags, task
     from prefect.cache_policies import NO_CACHE

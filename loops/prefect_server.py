@@ -147,17 +147,16 @@ class PrefectServer:
             LedgerError: the home cannot be written.
         """
         auth = self.auth()
+        if self._adopt():
+            return True
         with self._only_one() as alone:
             if not alone:
                 return False
-            known = read_state(self.home)
-            if known is not None and self._lives(known):
-                if self._state != known:
-                    self._state, self._seen = known, time.monotonic()
+            if self._adopt():
                 return True
             if time.monotonic() < self._not_before:
                 return False
-            self._start(auth, known)
+            self._start(auth, read_state(self.home))
             return True
 
     def watch(self) -> bool:
@@ -283,6 +282,14 @@ class PrefectServer:
                 f"Cannot start the Prefect server in {self.home}: {error.strerror}.", "Free space or memory."
             ) from error
         self._seen = time.monotonic()
+
+    def _adopt(self) -> bool:
+        known = read_state(self.home)
+        if known is None or not self._lives(known):
+            return False
+        if self._state != known:
+            self._state, self._seen = known, time.monotonic()
+        return True
 
     def _back_off(self) -> float:
         return min(self._patience.back_off_s * 2.0 ** max(self._starts - 1, 0), self._patience.back_off_max_s)

@@ -33,6 +33,7 @@ from .head import HeadKeeper
 from .judgement import Judgement
 from .knowledge import Knowledge, Reference
 from .ledger import OPEN_STATES, Ledger, RelaxedRow
+from .ledger.bookings import RELEASED
 from .paying import Payments
 from .view import View
 from .wiring import Parts
@@ -220,7 +221,7 @@ class Round:
         """Fit the surrogate, choose the batch, and reserve the money for it in one transaction."""
         self.view.stage("surrogate", 0)
         knowledge = Knowledge.read(self.ledger)
-        left, _ = self.payments.affordable()
+        left, scarce = self.payments.affordable()
         with self.clock.measure("surrogate"):
             judgement = Judgement(knowledge, self.head, self.ledger)
             picks = judgement.choose(min(plan.batch, left), plan.exploration)
@@ -231,6 +232,10 @@ class Round:
             needed = [knowledge.references[s] for s in sorted(pick.member.amounts)]
             new = [r for r in needed if r.candidate_id not in booked]
             if len(wanted) + len(new) + 1 > left:
+                if not wanted and scarce in RELEASED:
+                    # What is reserved beyond the true cost comes back: the elements now, the crystal in a later round.
+                    wanted += [(_reference_request(r), r.symbol, {}, "elemental reference") for r in new[:left]]
+                    break
                 continue
             wanted += [(_reference_request(r), r.symbol, {}, "elemental reference") for r in new]
             booked |= {r.candidate_id for r in new}

@@ -16,6 +16,8 @@ EVALUATIONS = "evaluations"
 CORE_S = "core_s"
 MONEY = "money"
 SAMPLES = "samples"
+RELEASED = (CORE_S, MONEY)
+"""Of these more is reserved than an evaluation usually costs; the rest is given back when it is settled."""
 CORE_MARGIN_S = 5
 """Core seconds per core that a job may use between passing its allowance and being ended."""
 

@@ -89,9 +89,9 @@ def due(last_sent: Moment | None, now: Moment, hour: int) -> bool:
     """Whether the digest is to be sent now.
 
     It is due at the first local `hour` that comes 20 h or more after the last one, so once a day, and after a missed
-    hour as soon as possible. The last one's time is placed on today's clock by the seconds that really passed, so a
-    clock that is set forth or back by a day neither doubles nor drops one: 20 h after the last one, that hour is at most
-    a day away (25 h where summer time ends), and every hour of that day lies behind any clock after 45 h.
+    hour as soon as possible; at the latest after 44 h (45 h where summer time ends). The last one's time is placed on
+    today's clock by the seconds that really passed, so a clock that is set forth or back by a day neither doubles nor
+    drops one.
 
     Args:
         last_sent: None when none was sent yet: then it is due during that hour.
@@ -102,10 +102,7 @@ def due(last_sent: Moment | None, now: Moment, hour: int) -> bool:
         return False
     if last_sent is None:
         return now.at.hour == hour
-    passed_s = now.seconds_since(last_sent)
-    if passed_s < SHORTEST_S:
-        return False
-    earliest = now.at - timedelta(seconds=passed_s - SHORTEST_S)
+    earliest = now.at + timedelta(seconds=SHORTEST_S - now.seconds_since(last_sent))
     target = earliest.replace(hour=hour, minute=0, second=0, microsecond=0)
     if target < earliest:
         target += timedelta(days=1)

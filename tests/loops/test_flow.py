@@ -1,59 +1,138 @@
-"""Prefect shows the rounds and never decides them: a real server, a dead one, and a body that fails."""
+"""Prefect shows the rounds and never decides them: a real server, killed, stopped, locked out, a body that fails."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from lodestone.loops.flow import PrefectShow
+from lodestone.loops.flow import Artifact, PrefectShow
+from lodestone.loops.prefect_server import Patience, PrefectServer, read_state
 from lodestone.loops.settings import PrefectSettings
 from lodestone.tools.core.errors import EvaluationError
+from lodestone.tools.evaluate.process import is_alive
 
 Runner = Callable[[str, Callable[[], None]], None]
 
+QUICK = Patience(look_every_s=0.5, answer_s=1.0, restart_after_s=4.0, back_off_s=0.2, stop_s=1.0)
+NOT_HELD_UP_S = 2.0
+"""A round whose stages do nothing takes less, whatever the server does."""
+
 
 @pytest.fixture(scope="module")
-def show(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectShow]:
-    """A real Prefect server on loopback."""
-    before = dict(os.environ)
-    made = PrefectShow(tmp_path_factory.mktemp("prefect"), PrefectSettings(enabled=True, start_wait_s=90.0), print)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The home of a real Prefect server on loopback, shared by all tests of this module."""
+    home = tmp_path_factory.mktemp("server")
+    server = PrefectServer(home, print, QUICK)
+    wait_until(server.watch, 90)
+    yield home
+    server.stop()
+
+
+@pytest.fixture
+def notes() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def show(home: Path, tmp_path: Path, notes: list[str]) -> Iterator[PrefectShow]:
+    made = PrefectShow(
+        tmp_path, PrefectSettings(enabled=True, start_wait_s=0.0), notes.append, server_home=home, patience=QUICK
+    )
     made.start()
+    wait_until(lambda: made.server.is_well, 60)
     yield made
+    made._mirror.stop(stays=False)
     made.stop()
-    os.environ.clear()
-    os.environ.update(before)
 
 
-def test_a_round_is_a_flow_run_with_a_task_a_stage_and_an_artifact(show: PrefectShow) -> None:
+def wait_until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def ask(home: Path, what: str, body: dict[str, Any] | None = None) -> Any:
+    state = read_state(home)
+    assert state is not None
+    name, _, token = (home / "auth").read_text().partition(":")
+    with httpx.Client(base_url=f"{state.url}/api", auth=(name, token), timeout=20.0) as client:
+        return client.post(f"/{what}/filter", json=body or {}).raise_for_status().json()
+
+
+def runs(home: Path, name: str) -> list[dict[str, Any]]:
+    try:
+        return list(ask(home, "flow_runs", {"flow_runs": {"name": {"any_": [name]}}}))
+    except httpx.HTTPError:  # while there is no server
+        return []
+
+
+def wait_shown(home: Path, name: str, state: str = "COMPLETED", seconds: float = 40.0) -> dict[str, Any]:
+    wait_until(lambda: [r["state"]["type"] for r in runs(home, name)] == [state], seconds)
+    return runs(home, name)[0]
+
+
+def quick_round(show: PrefectShow, name: str) -> None:
+    """A round of two stages, which must not be held up."""
     ran: list[str] = []
 
     def body(runner: Runner) -> None:
         for stage in ("generate", "relax"):
             runner(stage, lambda stage=stage: ran.append(stage))  # type: ignore[misc]
 
-    show.run_round("first", body, lambda: {"round-1": "| formula |\n|---|\n| NaCl |"})
+    began = time.monotonic()
+    show.run_round(name, body, list)
+    assert time.monotonic() - began < NOT_HELD_UP_S
     assert ran == ["generate", "relax"]
-    name, _, password = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
-    with httpx.Client(base_url=f"{show.url}/api", auth=(name, password)) as client:
-        runs = client.post("/flow_runs/filter", json={}).json()
-        assert [(r["name"], r["state"]["type"]) for r in runs] == [("first", "COMPLETED")]
-        tasks = client.post("/task_runs/filter", json={}).json()
-        assert {t["name"].rsplit("-", 1)[0] for t in tasks} == {"generate", "relax"}
-        artifacts = client.post("/artifacts/filter", json={}).json()
-        assert "NaCl" in artifacts[0]["data"]
 
 
-def test_the_server_wants_its_token(show: PrefectShow) -> None:
+def pid_of(show: PrefectShow) -> int:
+    assert show.server.process is not None
+    return show.server.process.pid
+
+
+def test_a_round_is_a_flow_run_with_a_task_a_stage_and_its_artifacts(home: Path, show: PrefectShow) -> None:
+    def artifacts() -> list[Artifact]:
+        return [
+            Artifact("table", "crystals", "Crystals of the round", [{"formula": "NaCl", "gap": 5.0}]),
+            Artifact("markdown", "plan", "Plan", "**because**"),
+            Artifact("link", "report", "Report", "file:///somewhere/report.html"),
+            Artifact("progress", "budget", "Budget spent", 40.0),
+        ]
+
+    def body(runner: Runner) -> None:
+        runner("generate", lambda: None)
+        # It is seen while it runs, not only afterwards.
+        runner("relax", lambda: wait_until(lambda: [r["state"]["type"] for r in runs(home, "first")] == ["RUNNING"]))
+
+    show.run_round("first", body, artifacts)
+    run = wait_shown(home, "first")
+    assert run["parameters"]["began"].startswith("20")
+    wait_until(lambda: len(ask(home, "task_runs", {"flow_runs": {"id": {"any_": [run["id"]]}}})) == 2)
+    tasks = ask(home, "task_runs", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+    assert {t["name"].rsplit("-", 1)[0] for t in tasks} == {"generate", "relax"}
+    made = {a["key"]: a for a in ask(home, "artifacts", {"flow_runs": {"id": {"any_": [run["id"]]}}})}
+    assert {a["type"] for a in made.values()} == {"table", "markdown", "progress"}
+    assert "NaCl" in made["crystals"]["data"]
+    assert "file:///somewhere/report.html" in made["report"]["data"]
+    assert made["budget"]["data"] == 40.0
+
+
+def test_the_server_wants_its_token_and_only_its_owner_can_read_it(home: Path, show: PrefectShow) -> None:
     assert show.url.startswith("http://127.0.0.1:")
     assert httpx.post(f"{show.url}/api/flow_runs/filter", json={}).status_code in (401, 403)
+    assert (home / "auth").stat().st_mode & 0o777 == 0o600
 
 
-def test_an_error_of_the_round_comes_out_as_itself_and_is_not_run_twice(show: PrefectShow) -> None:
+def test_an_error_of_the_round_comes_out_as_itself_once_and_is_shown(home: Path, show: PrefectShow) -> None:
     calls: list[int] = []
 
     def body(runner: Runner) -> None:
@@ -64,50 +143,90 @@ def test_an_error_of_the_round_comes_out_as_itself_and_is_not_run_twice(show: Pr
         runner("evaluate", fail)
 
     with pytest.raises(EvaluationError, match="broken"):
-        show.run_round("failing", body, dict)
+        show.run_round("failing", body, list)
     assert calls == [1]
+    assert "broken" in wait_shown(home, "failing", "FAILED")["state"]["message"]
 
 
-def test_the_round_goes_on_when_the_server_is_killed(show: PrefectShow) -> None:
+def test_rounds_go_on_when_the_server_is_killed_and_are_shown_when_it_is_back(
+    home: Path, show: PrefectShow, notes: list[str]
+) -> None:
     done: list[str] = []
-    notes: list[str] = []
-    show._note = notes.append
 
     def body(runner: Runner) -> None:
-        if "relax" not in done:
-            runner("relax", lambda: done.append("relax"))
-            if show._process is not None and show._process.poll() is None:
-                os.killpg(show._process.pid, signal.SIGKILL)
-                show._process.wait()
+        runner("relax", lambda: wait_until(lambda: runs(home, "killed")))
+        os.kill(pid_of(show), signal.SIGKILL)
         runner("evaluate", lambda: done.append("evaluate"))
 
-    show.run_round("killed", body, dict)
-    assert done.count("relax") == 1
-    assert "evaluate" in done
-    show.run_round("after", lambda runner: runner("relax", lambda: done.append("again")), dict)
-    assert done[-1] == "again"
-    assert any("without it" in n for n in notes)
+    killed = pid_of(show)
+    show.run_round("killed", body, list)
+    assert done == ["evaluate"]
+    quick_round(show, "meanwhile")
+    wait_shown(home, "killed", seconds=60)
+    wait_shown(home, "meanwhile", seconds=60)
+    assert pid_of(show) != killed
+    quick_round(show, "after")
+    assert any("does not answer" in n for n in notes), notes
+    assert any("is back after" in n and "shown late" in n for n in notes), notes
 
 
-def test_a_round_that_ran_before_the_server_was_up_is_shown_later(tmp_path: Path) -> None:
-    before = dict(os.environ)
-    show = PrefectShow(tmp_path, PrefectSettings(enabled=True, start_wait_s=0.0), print)
+def test_rounds_go_on_when_the_database_is_locked(home: Path, show: PrefectShow, notes: list[str]) -> None:
+    process = show.server.process
+    lock = sqlite3.connect(home / "prefect.db", isolation_level=None, timeout=10)
+    lock.execute("BEGIN EXCLUSIVE")
     try:
-        show.start()
-        ran: list[str] = []
-        show.run_round("early", lambda runner: runner("relax", lambda: ran.append("early")), lambda: {"early": "NaCl"})
-        assert ran == ["early"]
-        show._settings = PrefectSettings(enabled=True, start_wait_s=90.0)
-        show.run_round("late", lambda runner: runner("relax", lambda: ran.append("late")), dict)
-        assert ran == ["early", "late"]
-        name, _, password = os.environ["PREFECT_API_AUTH_STRING"].partition(":")
-        with httpx.Client(base_url=f"{show.url}/api", auth=(name, password)) as client:
-            runs = client.post("/flow_runs/filter", json={}).json()
-            assert {r["name"]: r["state"]["type"] for r in runs} == {"early": "COMPLETED", "late": "COMPLETED"}
+        wait_until(lambda: not show.server.is_well)
+        quick_round(show, "locked out")
+        time.sleep(2)
     finally:
-        show.stop()
-        os.environ.clear()
-        os.environ.update(before)
+        lock.execute("ROLLBACK")
+        lock.close()
+    wait_shown(home, "locked out")
+    assert show.server.process == process  # a restart does not mend a lock
+    quick_round(show, "unlocked")
+    assert any("database" in n for n in notes), notes
+    assert any("is back after" in n for n in notes), notes
+
+
+def test_a_server_that_hangs_is_killed_and_replaced(home: Path, show: PrefectShow, notes: list[str]) -> None:
+    hung = show.server.process
+    assert hung is not None
+    os.kill(hung.pid, signal.SIGSTOP)
+    quick_round(show, "hung")
+    wait_until(lambda: not is_alive(hung))
+    wait_shown(home, "hung", seconds=60)
+    quick_round(show, "after the hang")
+    assert any("does not answer" in n for n in notes), notes
+
+
+def test_a_mirror_that_dies_in_a_round_shows_the_round_once(home: Path, show: PrefectShow) -> None:
+    def body(runner: Runner) -> None:
+        runner("relax", lambda: wait_until(lambda: runs(home, "mirrored")))
+        assert show._mirror.pid is not None
+        os.kill(show._mirror.pid, signal.SIGKILL)
+
+    show.run_round("mirrored", body, list)
+    wait_shown(home, "mirrored")
+
+
+def test_what_a_killed_session_did_not_show_is_shown_by_the_next(home: Path, tmp_path: Path) -> None:
+    settings = PrefectSettings(enabled=True, start_wait_s=0.0)
+    killed = PrefectShow(tmp_path, settings, print, server_home=home, patience=QUICK)
+    killed._spool.open()
+    killed._spool.begin("cut").stage("relax")
+    resumed = PrefectShow(tmp_path, settings, print, server_home=home, patience=QUICK)
+    resumed.start()
+    try:
+        assert "session ended" in wait_shown(home, "cut", "FAILED")["state"]["message"]
+    finally:
+        resumed.stop()
+
+
+def test_a_second_watcher_adopts_the_server(home: Path, show: PrefectShow) -> None:
+    second = PrefectServer(home, print, QUICK)
+    assert second.ensure()
+    assert second.process == show.server.process
+    assert second.url == show.url
 
 
 def test_switched_off_it_starts_nothing(tmp_path: Path) -> None:
@@ -115,5 +234,6 @@ def test_switched_off_it_starts_nothing(tmp_path: Path) -> None:
     show.start()
     ran: list[int] = []
     show.run_round("plain", lambda runner: runner("x", lambda: ran.append(1)), dict)
+    show.stop()
     assert ran == [1]
     assert not (tmp_path / "prefect").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -215,7 +216,7 @@ def test_the_first_one_comes_although_the_clock_stands_still(tmp_path: Path, htt
         sent = [h for h in range(1, 100) if daily.tick(moment(NOW.replace(hour=12), h))]
     assert len(sent) >= 2
     assert sent[0] <= 48
-    assert all(20 <= later - earlier <= 48 for earlier, later in zip(sent, sent[1:], strict=False))
+    assert all(20 <= later - earlier <= 48 for earlier, later in pairwise(sent))
 
 
 @pytest.mark.parametrize("chosen", [NotifySettings(digest_hour=-1), NotifySettings(on=("person",))])

@@ -15,6 +15,9 @@ from lodestone.tools.core.errors import ConfigError
 
 from .conftest import MailServers, MakeNotification
 
+# The server does not know that its TLS began with the first byte.
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+
 
 def mail(port: int, **changes: Any) -> Mail:
     options: dict[str, Any] = {
