@@ -28,7 +28,7 @@ from .ledger.bookings import EVALUATIONS, Account, caps_of
 from .lock import CampaignLock
 from .paying import Payments
 from .round import Round, StageRunner, prepare_references
-from .settings import Settings
+from .settings import OPERATIONAL, Settings
 from .view import View
 from .wiring import Parts
 
@@ -87,7 +87,8 @@ class Campaign:
                     "assumptions": list(understanding.assumptions),
                     "unused": list(understanding.unused),
                     "notes": list(understanding.notes),
-                    "settings": settings.model_dump(mode="json"),
+                    # What serves people only is today's at each start; a webhook's address is a secret besides.
+                    "settings": settings.model_dump(mode="json", exclude=set(OPERATIONAL)),
                     "evaluator": parts.evaluator.name,
                     "evaluator_version": parts.evaluator.version,
                     "method": parts.evaluator.method,
