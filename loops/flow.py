@@ -7,16 +7,14 @@ schedules and shows. `prefect_server.py` keeps the server alive, `prefect_mirror
 from __future__ import annotations
 
 import queue
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ..tools.core.errors import LedgerError
-from .prefect_server import Patience, PrefectServer, client_environment
+from .prefect_client import ClientProcess
+from .prefect_server import Patience, PrefectServer
 from .prefect_spool import Artifact, Record, Spool
 from .settings import PrefectSettings
 
@@ -25,7 +23,6 @@ __all__ = ["Artifact", "PrefectShow"]
 SHOW_LAST_S = 10.0
 """How long the end of a campaign waits for its last rounds to be shown, where the server is well."""
 LOOK_S = 0.5
-MIRROR_BACK_OFF_MAX_S = 60.0
 
 
 class PrefectShow:
@@ -52,7 +49,8 @@ class PrefectShow:
         self._spool = Spool(directory / "prefect" / "rounds", self._notes.put)
         home = server_home or directory / "prefect"
         self.server = PrefectServer(home, self._notes.put, patience, pending=self._spool.waiting)
-        self._mirror = Mirror(self._spool.folder, self.server, self._notes.put)
+        mirror = ["lodestone.loops.prefect_mirror", str(self._spool.folder)]
+        self._mirror = ClientProcess(mirror, self.server, self._notes.put)
         self._ending = threading.Event()
         self._keeper: threading.Thread | None = None
 
@@ -83,9 +81,11 @@ class PrefectShow:
         self._ending.set()
         self._keeper.join()
         self._keeper = None
-        # Where the server stays, its mirror stays a little too, for the rounds that are still to be shown.
-        self._mirror.stop(stays=self._shared)
-        if not self._shared:
+        if self._shared:
+            # The server stays, so its mirror stays a little too, for rounds that are still to be shown.
+            self._mirror.leave()
+        else:
+            self._mirror.end(0.0)
             self.server.stop()
         self._pass_notes()
 
@@ -136,75 +136,6 @@ class PrefectShow:
         with suppress(queue.Empty):
             while True:
                 self._tell(self._notes.get_nowait())
-
-
-class Mirror:
-    """The process that shows the rounds, started when there is something to show and ended with its campaign."""
-
-    def __init__(self, spool: Path, server: PrefectServer, note: Callable[[str], None]) -> None:
-        self._spool = spool
-        self._server = server
-        self._note = note
-        self._process: subprocess.Popen[str] | None = None
-        self._url = ""
-        self._failures = 0
-        self._not_before = -float("inf")
-
-    @property
-    def pid(self) -> int | None:
-        """Of the process that runs now."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
-
-    def watch(self, needed: bool) -> None:
-        """Start the process where it is needed and not there, with back-off after failures. Never waits."""
-        if self._process is not None and (code := self._process.poll()) is not None:
-            self._failures = 0 if code == 0 else self._failures + 1
-            pause = min(2.0**self._failures, MIRROR_BACK_OFF_MAX_S) if self._failures else 0.0
-            self._not_before = time.monotonic() + pause
-            self._close()
-        if self._process is not None and self._url != self._server.url:
-            self._process.kill()
-        elif self._process is None and needed and time.monotonic() >= self._not_before:
-            self._start()
-
-    def stop(self, stays: bool) -> None:
-        """Let the process see that its campaign is over; kill it unless it may stay and end by itself."""
-        if self._process is None:
-            return
-        if not stays:
-            self._process.kill()
-        self._close()
-
-    def _start(self) -> None:
-        self._url = self._server.url
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "lodestone.loops.prefect_mirror", str(self._spool)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-                env=client_environment(self._server.home, self._url, self._server.auth()),
-            )
-        except (OSError, LedgerError) as error:
-            self._failures += 1
-            self._not_before = time.monotonic() + min(2.0**self._failures, MIRROR_BACK_OFF_MAX_S)
-            self._note(f"Rounds cannot be shown in Prefect now: {error}")
-            return
-        threading.Thread(target=self._listen, args=(self._process,), daemon=True, name="prefect notes").start()
-
-    def _listen(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        with suppress(ValueError):  # closed by `_close` in the middle of a read
-            for line in process.stdout:
-                self._note(line.strip())
-
-    def _close(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            assert process.stdin is not None
-            process.stdin.close()
 
 
 def _as_artifacts(made: Sequence[Artifact] | Mapping[str, str]) -> Sequence[Artifact]:

@@ -9,14 +9,13 @@ and on the first failure of Prefect; the campaign starts it again once the serve
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import queue
 import select
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,16 +102,16 @@ def main() -> int:
 
 def show_once(record: Path, watch: Watch) -> bool:
     """Show one record and remove it; False when Prefect failed and it is to be tried again."""
-    tries, earlier = read_tries(record)
+    tries = read_tries(record)
     if tries >= TRIES:
         say(f"A round could not be shown in {TRIES} tries; it is left out.")
         remove(record)
         return True
-    write_tries(record, tries + 1, earlier)
     try:
-        if earlier:
-            forget(earlier)
-        show(record, watch, lambda run: write_tries(record, tries + 1, run))
+        tries_file(record).write_text(str(tries + 1))
+        if tries:
+            forget(mark_of(record))
+        show(record, watch)
     except RoundError:
         pass
     except Exception as error:  # noqa: BLE001  Prefect raises its own, httpx's and the database's errors
@@ -122,11 +121,8 @@ def show_once(record: Path, watch: Watch) -> bool:
     return True
 
 
-def show(record: Path, watch: Watch, started: Callable[[str], None]) -> None:
+def show(record: Path, watch: Watch) -> None:
     """One flow run that follows a record to its end.
-
-    Args:
-        started: is told the identifier of the flow run.
 
     Raises:
         RoundError: the round failed, and is shown so.
@@ -134,7 +130,6 @@ def show(record: Path, watch: Watch, started: Callable[[str], None]) -> None:
     """
     from prefect import flow, tags, task
     from prefect.cache_policies import NO_CACHE
-    from prefect.runtime import flow_run
     from prefect.task_runners import ThreadPoolTaskRunner
 
     first = next(read(record), {})
@@ -152,7 +147,6 @@ def show(record: Path, watch: Watch, started: Callable[[str], None]) -> None:
         task_runner=ThreadPoolTaskRunner(max_workers=4),
     )
     def lodestone_round(began: str, ended: str) -> None:  # noqa: ARG001  shown as parameters of the flow run
-        started(str(flow_run.id))
         gates: dict[int, tuple[queue.SimpleQueue[str], Any]] = {}
         for event in follow(record, watch):
             what, number = event.get("what"), int(event.get("number", 0))
@@ -173,7 +167,7 @@ def show(record: Path, watch: Watch, started: Callable[[str], None]) -> None:
                     raise RoundError(event["error"])
 
     ended = [datetime.fromtimestamp(float(e["at"]), UTC).isoformat() for e in read(record) if e.get("what") == "end"]
-    with tags(*([LATE] if late else [])):
+    with tags(mark_of(record), *([LATE] if late else [])):
         lodestone_round(began.isoformat(), (ended or [""])[-1])
 
 
@@ -205,15 +199,22 @@ def make_artifact(event: dict[str, Any]) -> None:
         artifacts.create_progress_artifact(progress=float(content), key=key, description=title)
 
 
-def forget(run: str) -> None:
-    """Remove the flow run of a try that broke off: it would be shown as running for ever."""
-    from uuid import UUID
+def mark_of(record: Path) -> str:
+    """A tag that no other record's flow run has."""
+    return f"record-{next(read(record), {}).get('key', record.stem)}"
 
+
+def forget(mark: str) -> None:
+    """Remove the flow run of a try that broke off, wherever that was: it would be shown as running for ever."""
     from prefect.client.orchestration import get_client
-    from prefect.exceptions import ObjectNotFound
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+    from prefect.client.schemas.sorting import FlowRunSort
 
-    with get_client(sync_client=True) as client, suppress(ObjectNotFound):
-        client.delete_flow_run(UUID(run))
+    mine = FlowRunFilter(tags=FlowRunFilterTags(all_=[mark]))
+    with get_client(sync_client=True) as client:
+        # Prefect 3.8's synchronous client sends null for what is left out here, and its server refuses that.
+        for run in client.read_flow_runs(flow_run_filter=mine, sort=FlowRunSort.ID_DESC, limit=10):
+            client.delete_flow_run(run.id)
 
 
 def read(record: Path) -> Iterator[dict[str, Any]]:
@@ -245,18 +246,11 @@ def follow(record: Path, watch: Watch) -> Iterator[dict[str, Any]]:
             watch.pause()
 
 
-def read_tries(record: Path) -> tuple[int, str]:
-    """How often it was tried to show a record, and the flow run of the last try."""
-    try:
-        found = json.loads(tries_file(record).read_text())
-        return int(found["tries"]), str(found["run"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0, ""
-
-
-def write_tries(record: Path, tries: int, run: str) -> None:
-    """Remember a try. An unreadable file means that the count starts again."""
-    tries_file(record).write_text(json.dumps({"tries": tries, "run": run}))
+def read_tries(record: Path) -> int:
+    """How often it was tried to show a record."""
+    with suppress(OSError, ValueError):
+        return int(tries_file(record).read_text())
+    return 0
 
 
 def say(text: str) -> None:

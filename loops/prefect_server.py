@@ -342,6 +342,8 @@ def client_environment(home: Path, url: str, auth: str) -> dict[str, str]:
         "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # A file of the user's folder must not stand in for a package, also in Prefect's own children.
+        "PYTHONSAFEPATH": "1",
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
     }

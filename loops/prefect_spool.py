@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -34,7 +35,8 @@ class Artifact:
     """Rows for a table, the text for markdown, the address for a link, percent (0 to 100) for progress."""
 
     def __post_init__(self) -> None:
-        expected = {"table": (list, tuple), "markdown": str, "link": str, "progress": (int, float)}[self.kind]
+        kinds: dict[str, tuple[type, ...]] = {"table": (list, tuple), "progress": (int, float)}
+        expected = kinds.get(self.kind, (str,))
         if not isinstance(self.content, expected):
             raise TypeError(f"A {self.kind} artifact does not hold {type(self.content).__name__}.")
         if not _KEY.fullmatch(self.key):
@@ -50,7 +52,7 @@ class Record:
         self._stages = 0
 
     def began(self, name: str) -> None:
-        self._write({"what": "round", "name": name, "at": time.time()})
+        self._write({"what": "round", "name": name, "key": secrets.token_hex(4), "at": time.time()})
 
     def stage(self, name: str) -> int:
         """A stage starts; its number, for `stage_ended`."""
@@ -155,7 +157,7 @@ def append(path: Path, event: Mapping[str, Any]) -> None:
 
 
 def tries_file(path: Path) -> Path:
-    """Beside a record: how often it was tried to show it, and as which flow run."""
+    """Beside a record: how often it was tried to show it."""
     return path.with_suffix(".tries")
 
 

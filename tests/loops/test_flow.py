@@ -14,6 +14,8 @@ import httpx
 import pytest
 
 from lodestone.loops.flow import Artifact, PrefectShow
+from lodestone.loops.ledger import FILE_NAME
+from lodestone.loops.prefect_deploy import Deployments
 from lodestone.loops.prefect_server import Patience, PrefectServer, read_state
 from lodestone.loops.settings import PrefectSettings
 from lodestone.tools.core.errors import EvaluationError
@@ -36,20 +38,25 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     server.stop()
 
 
-@pytest.fixture
-def notes() -> list[str]:
+@pytest.fixture(scope="module")
+def all_notes() -> list[str]:
     return []
 
 
 @pytest.fixture
-def show(home: Path, tmp_path: Path, notes: list[str]) -> Iterator[PrefectShow]:
-    made = PrefectShow(
-        tmp_path, PrefectSettings(enabled=True, start_wait_s=0.0), notes.append, server_home=home, patience=QUICK
-    )
+def notes(all_notes: list[str]) -> list[str]:
+    all_notes.clear()
+    return all_notes
+
+
+@pytest.fixture(scope="module")
+def show(home: Path, tmp_path_factory: pytest.TempPathFactory, all_notes: list[str]) -> Iterator[PrefectShow]:
+    settings = PrefectSettings(enabled=True, start_wait_s=0.0)
+    directory = tmp_path_factory.mktemp("campaign")
+    made = PrefectShow(directory, settings, all_notes.append, server_home=home, patience=QUICK)
     made.start()
     wait_until(lambda: made.server.is_well, 60)
     yield made
-    made._mirror.stop(stays=False)
     made.stop()
 
 
@@ -60,12 +67,16 @@ def wait_until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
         time.sleep(0.1)
 
 
-def ask(home: Path, what: str, body: dict[str, Any] | None = None) -> Any:
+def client(home: Path) -> httpx.Client:
     state = read_state(home)
     assert state is not None
     name, _, token = (home / "auth").read_text().partition(":")
-    with httpx.Client(base_url=f"{state.url}/api", auth=(name, token), timeout=20.0) as client:
-        return client.post(f"/{what}/filter", json=body or {}).raise_for_status().json()
+    return httpx.Client(base_url=f"{state.url}/api", auth=(name, token), timeout=20.0)
+
+
+def ask(home: Path, what: str, body: dict[str, Any] | None = None) -> Any:
+    with client(home) as page:
+        return page.post(f"/{what}/filter", json=body or {}).raise_for_status().json()
 
 
 def runs(home: Path, name: str) -> list[dict[str, Any]]:
@@ -171,6 +182,7 @@ def test_rounds_go_on_when_the_server_is_killed_and_are_shown_when_it_is_back(
 
 
 def test_rounds_go_on_when_the_database_is_locked(home: Path, show: PrefectShow, notes: list[str]) -> None:
+    wait_until(lambda: show.server.is_well, 60)
     process = show.server.process
     lock = sqlite3.connect(home / "prefect.db", isolation_level=None, timeout=10)
     lock.execute("BEGIN EXCLUSIVE")
@@ -189,6 +201,7 @@ def test_rounds_go_on_when_the_database_is_locked(home: Path, show: PrefectShow,
 
 
 def test_a_server_that_hangs_is_killed_and_replaced(home: Path, show: PrefectShow, notes: list[str]) -> None:
+    wait_until(lambda: show.server.is_well, 60)
     hung = show.server.process
     assert hung is not None
     os.kill(hung.pid, signal.SIGSTOP)
@@ -227,6 +240,63 @@ def test_a_second_watcher_adopts_the_server(home: Path, show: PrefectShow) -> No
     assert second.ensure()
     assert second.process == show.server.process
     assert second.url == show.url
+
+
+ACTIONS_FOR_TESTS = """
+def control(root, campaign, action):
+    with (root / campaign / "asked").open("a") as file:
+        file.write(action + " ")
+    return f"{campaign} was asked to {action}"
+"""
+
+
+def test_a_person_can_press_run_and_the_service_is_asked(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "campaigns"
+    for name in ("salt", "spinel", "no campaign"):
+        (root / name).mkdir(parents=True)
+    for name in ("salt", "spinel"):
+        (root / name / FILE_NAME).touch()
+    (tmp_path / "actions_for_tests.py").write_text(ACTIONS_FOR_TESTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    server = PrefectServer(home, print, QUICK)
+    wait_until(server.watch, 60)
+    deployments = Deployments(root, server, "actions_for_tests:control", print)
+
+    def served() -> set[str]:
+        deployments.watch()
+        return {d["name"] for d in ask(home, "deployments")}
+
+    try:
+        wait_until(lambda: served() == {"salt", "spinel", "daily-digest"})
+        found = {d["name"]: d for d in ask(home, "deployments")}
+        assert [s["schedule"]["cron"] for s in found["daily-digest"]["schedules"]] == ["0 8 * * *"]
+        press = f"deployments/{found['salt']['id']}/create_flow_run"
+        with client(home) as page:
+            asked = page.post(press, json={"name": "pause it", "parameters": {"campaign": "salt", "action": "pause"}})
+            assert asked.status_code == 201
+            assert page.post(press, json={"parameters": {"campaign": "salt", "action": "burn"}}).status_code >= 400
+            page.post(press, json={"name": "outside", "parameters": {"campaign": "../salt", "action": "stop"}})
+        assert wait_shown(home, "pause it")["state"]["message"] == "salt was asked to pause"
+        assert "No campaign" in wait_shown(home, "outside", "FAILED")["state"]["message"]
+        assert (root / "salt" / "asked").read_text() == "pause "
+
+        # A campaign that is gone is not offered any more; a serving process that dies is replaced.
+        (root / "spinel" / FILE_NAME).unlink()
+        first = deployments.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: served() == {"salt", "daily-digest"})
+        assert deployments.pid not in (None, first)
+    finally:
+        began = time.monotonic()
+        process = deployments._client._process
+        deployments.stop()
+        server.watch()
+    assert process is not None
+    assert process.returncode == 0, "it did not end by itself on SIGTERM"
+    assert time.monotonic() - began < 6
 
 
 def test_switched_off_it_starts_nothing(tmp_path: Path) -> None:

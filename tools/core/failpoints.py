@@ -15,9 +15,6 @@ import os
 import random
 import signal
 
-JOB_POINTS: tuple[str, ...] = ()
-"""Passed by evaluators, supervisors and calculators (`tools/evaluate`)."""
-
 VARIABLES = (
     "LODESTONE_FAILPOINT",
     "LODESTONE_FAILPOINT_ONCE",

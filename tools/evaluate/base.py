@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from pydantic import Field
 
 from ..core.errors import EvaluationError
+from ..core.failpoints import passing
 from ..core.types import (
     Crystal,
     EvaluationRequest,
@@ -47,6 +48,12 @@ class EvaluatorSettings(Frozen):
     """An evaluation that takes longer is ended and recorded as a failure."""
     max_attempts: int = Field(default=3, ge=1, le=20)
     """How often a key is started whose worker died."""
+    memory_limit_mb: float | None = Field(default=None, gt=0.0)
+    """Resident memory of all processes of one evaluation; one that needs more is ended and recorded as a failure."""
+    silence_limit_s: float | None = Field(default=None, gt=0.0)
+    """An evaluation that writes nothing for so long hangs: it is ended, and started again as another attempt."""
+    disk_patience_s: float = Field(default=600.0, ge=0.0, le=86400.0)
+    """How long a finished result is held in memory and tried again where the disk refuses it."""
     threads: int | None = Field(default=None, ge=1, le=1024)
     """Threads of the linear algebra; None leaves the environment as it is."""
 
@@ -71,6 +78,8 @@ class WorkOrder(Frozen):
     evaluator: str
     settings: dict[str, Any]
     keys: tuple[str, ...]
+    limits: dict[str, JobLimits] = {}
+    """Key to what all its attempts together may use."""
 
 
 S = TypeVar("S", bound=EvaluatorSettings)
@@ -96,6 +105,8 @@ class ProcessEvaluator(ABC, Generic[S]):
     def __init__(self, root: Path, settings: S | None = None) -> None:
         self.settings: S = settings if settings is not None else self.settings_type()  # type: ignore[assignment]
         self.jobs = JobStore(root)
+        self.checkpoint: Path | None = None
+        """While `calculate` runs: a folder that outlives a killed attempt of the same key."""
 
     # --- supplied by the concrete evaluator ----------------------------------------------------
 
@@ -166,8 +177,8 @@ class ProcessEvaluator(ABC, Generic[S]):
         """Start one worker for all keys that are neither known to run nor done.
 
         A key whose worker died `max_attempts` times is given a failure as its result; one whose status
-        cannot be known is left alone. Returns when the worker has claimed its keys. Raises EvaluationError
-        when no worker can be started.
+        cannot be known is left alone. `limits` bind all attempts of a key together. Returns when the worker
+        has claimed its keys. Raises EvaluationError when no worker can be started.
         """
         wanted: list[str] = []
         for key, request in requests:
@@ -189,7 +200,9 @@ class ProcessEvaluator(ABC, Generic[S]):
         try:
             for key in wanted:
                 self.jobs.put_request(key, by_key[key])
-            self._start_worker(tuple(wanted))
+            passing("job.launch.before")
+            self._start_worker(tuple(wanted), {k: v for k, v in (limits or {}).items() if k in wanted})
+            passing("job.launch.after")
         except OSError as error:
             raise EvaluationError(
                 f"Cannot write jobs to {self.jobs.root}: {error.strerror or error}.", "Free space or fix permissions."
@@ -223,11 +236,13 @@ class ProcessEvaluator(ABC, Generic[S]):
 
     # --- the worker -----------------------------------------------------------------------------
 
-    def _start_worker(self, keys: tuple[str, ...]) -> None:
+    def _start_worker(self, keys: tuple[str, ...], limits: dict[str, JobLimits] | None = None) -> None:
         workers = self.jobs.root / "workers"
         workers.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="batch-", dir=workers))
-        order = WorkOrder(evaluator=self.name, settings=self.settings.model_dump(mode="json"), keys=keys)
+        order = WorkOrder(
+            evaluator=self.name, settings=self.settings.model_dump(mode="json"), keys=keys, limits=limits or {}
+        )
         write_durably(folder / "order.json", order.model_dump_json())
         environment = dict(os.environ)
         if self.settings.threads is not None:

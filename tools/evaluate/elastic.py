@@ -6,12 +6,16 @@ Nothing here knows which code gives the energies: a calculator of ASE or a plain
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import ValidationError
 
+from ..core.types import Frozen, Vector
 from ..core.units import GPA_PER_EV_A3
 from .base import CalculationFailed
+from .process import read_limited, write_durably
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -19,11 +23,17 @@ if TYPE_CHECKING:
 VOLUME_STEP = 0.02
 """Between neighbouring volumes of an energy curve, as a part of the volume it starts from."""
 
+CHECKPOINT_STEPS = 5
+"""Steps of a relaxation between two checkpoints."""
+
+WAY = "relaxation.json"
 N_VOLUMES = 7
 _MAX_EXTRA_VOLUMES = 8
 
 
-def relax_cell(atoms: Atoms, fmax: float, max_steps: int, log: str | None = None) -> int:
+def relax_cell(
+    atoms: Atoms, fmax: float, max_steps: int, log: str | None = None, checkpoint: Path | None = None
+) -> int:
     """Relax positions and cell in place (L-BFGS on the Frechet cell of ASE).
 
     Args:
@@ -31,6 +41,7 @@ def relax_cell(atoms: Atoms, fmax: float, max_steps: int, log: str | None = None
         fmax: eV/Å; largest force, and largest derivative with respect to the cell.
         max_steps: more are not made.
         log: file for the optimiser's table.
+        checkpoint: folder in which the way so far is kept every few steps, and from which a later attempt goes on.
 
     Returns:
         The number of steps made.
@@ -42,16 +53,52 @@ def relax_cell(atoms: Atoms, fmax: float, max_steps: int, log: str | None = None
     from ase.optimize import LBFGS
 
     first = atoms.get_volume()
+    done = 0 if checkpoint is None else _go_on(atoms, checkpoint / WAY)
     optimiser = LBFGS(FrechetCellFilter(atoms), logfile=log, maxstep=0.1)  # type: ignore[arg-type]
     converged = False
-    for state in optimiser.irun(fmax=fmax, steps=max_steps):
+    for state in optimiser.irun(fmax=fmax, steps=max(1, max_steps - done)):
         converged = bool(state)
         ratio = atoms.get_volume() / first
         if not 0.3 < ratio < 3.0:
             raise CalculationFailed(f"the cell changed its volume by a factor of {ratio:.2f} and was given up")
+        if checkpoint is not None and optimiser.nsteps % CHECKPOINT_STEPS == CHECKPOINT_STEPS - 1:
+            _keep(atoms, done + int(optimiser.nsteps), checkpoint)
     if not converged:
         raise CalculationFailed(f"relaxation not converged to {fmax:g} eV/Å in {max_steps} steps")
-    return int(optimiser.nsteps)
+    return done + int(optimiser.nsteps)
+
+
+class _Way(Frozen):
+    """A relaxation under way. Å."""
+
+    steps: int
+    species: tuple[str, ...]
+    cell: tuple[Vector, Vector, Vector]
+    positions: tuple[Vector, ...]
+
+
+def _keep(atoms: Atoms, steps: int, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    way = _Way(
+        steps=steps,
+        species=tuple(atoms.get_chemical_symbols()),
+        cell=np.asarray(atoms.cell).tolist(),
+        positions=atoms.positions.tolist(),
+    )
+    write_durably(folder / WAY, way.model_dump_json())
+
+
+def _go_on(atoms: Atoms, path: Path) -> int:
+    """Put atoms where an earlier attempt had brought them; the steps made so far, 0 without a usable file."""
+    try:
+        way = _Way.model_validate_json(read_limited(path, 1_000_000) or "")
+    except ValidationError:  # none yet, or damaged: the way is made again from its start
+        return 0
+    if way.species != tuple(atoms.get_chemical_symbols()):
+        return 0
+    atoms.set_cell(np.array(way.cell))
+    atoms.positions[:] = np.array(way.positions)
+    return way.steps
 
 
 def scan_volumes(energy_at: Callable[[float], float], step: float = VOLUME_STEP) -> tuple[np.ndarray, np.ndarray]:

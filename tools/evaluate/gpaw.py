@@ -31,6 +31,10 @@ _INSTALL = (
 )
 
 
+CHECKPOINT_ITERATIONS = 5
+"""SCF iterations between two checkpoints of the density; writing one takes about as long as an iteration."""
+
+
 class GpawSettings(EvaluatorSettings):
     """Settings of the `gpaw` evaluator."""
 
@@ -102,12 +106,15 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
             raise CalculationFailed(f"no PBE PAW data set for {', '.join(lacking)} in gpaw-data")
         crystal = idealise(request.crystal, self.settings.symprec)
         wants_gap = "band_gap" in request.properties
-        atoms = self._with_calculator(to_ase(crystal), crystal, scratch / "gpaw.txt", wants_gap)
+        saved = None if self.checkpoint is None or self.settings.relax else self.checkpoint / "scf.gpw"
+        atoms = self._with_calculator(to_ase(crystal), crystal, scratch / "gpaw.txt", wants_gap, saved)
         artefacts = {"output": "gpaw.txt"}
         failure = ""
         try:
             if self.settings.relax:
-                relax_cell(atoms, self.settings.fmax, self.settings.max_steps, str(scratch / "relax.log"))
+                relax_cell(
+                    atoms, self.settings.fmax, self.settings.max_steps, str(scratch / "relax.log"), self.checkpoint
+                )
                 crystal = from_ase(atoms)
                 artefacts["relaxation"] = "relax.log"
             values = cell_values(crystal, float(atoms.get_potential_energy()))
@@ -128,9 +135,19 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
             values=values, crystal=crystal if self.settings.relax else None, artefacts=artefacts, failure=failure
         )
 
-    def _with_calculator(self, atoms: Atoms, crystal: Crystal, output: Path, bands: bool = False) -> Atoms:
-        """The same atoms with moments and a fresh GPAW; `bands` also converges the lowest empty ones."""
+    def _with_calculator(
+        self, atoms: Atoms, crystal: Crystal, output: Path, bands: bool = False, saved: Path | None = None
+    ) -> Atoms:
+        """The same atoms with moments and a GPAW; `bands` also converges the lowest empty ones.
+
+        With `saved` the density is kept in that file every few iterations, and one that is there is gone on from.
+        """
         from gpaw import GPAW
+
+        if saved is not None and saved.is_file() and (calc := _restarted(saved, output)) is not None:
+            calc.attach(_save, CHECKPOINT_ITERATIONS, calc, saved)
+            atoms.calc = calc
+            return atoms
 
         accuracy = self.accuracy
         moments = starting_moments(crystal)
@@ -148,6 +165,8 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
             maxiter=self.settings.max_iterations,
             txt=str(output),
         )
+        if saved is not None:
+            atoms.calc.attach(_save, CHECKPOINT_ITERATIONS, atoms.calc, saved)
         return atoms
 
     def _bulk_modulus(self, atoms: Atoms, crystal: Crystal, scratch: Path) -> float:
@@ -162,6 +181,26 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
         ratios, energies = scan_volumes(energy_at)
         modulus, _, _ = birch_murnaghan(ratios * atoms.get_volume(), energies)
         return modulus
+
+
+def _save(calc: Any, path: Path) -> None:
+    """Keep the density so far; readers see the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new.gpw")
+    calc.write(str(fresh))
+    fresh.replace(path)
+
+
+def _restarted(path: Path, output: Path) -> Any:
+    """A calculator that goes on from a kept density; None, and no file any more, when it cannot be read."""
+    from gpaw import GPAW
+
+    try:
+        return GPAW(str(path), txt=str(output))
+    except Exception as error:  # noqa: BLE001 (a damaged file may make the reader raise anything: start afresh)
+        print(f"The checkpoint {path.name} cannot be read ({error}); the calculation starts afresh.", flush=True)
+        path.unlink()
+        return None
 
 
 def _gap(atoms: Atoms) -> float | None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ..core.errors import EvaluationError
+from ..core.failpoints import passing
 from ..core.types import EvaluationRequest, Failure, Frozen, JobStatus, Observation
 from .process import ProcessMark, create_durably, is_alive, kill_group, mark_process, read_limited, write_durably
+from .watchdog import Heartbeat
 
 MAX_JOB_FILE_BYTES = 4_000_000
 """Larger request or result files are foreign: 200 sites and a few dozen numbers need far less."""
@@ -24,6 +27,12 @@ MAX_JOB_FILE_BYTES = 4_000_000
 _KEY = re.compile(r"[0-9a-f]{64}")
 _ATTEMPT = re.compile(r"attempt-(\d+)\.json")
 _CANCEL_WAIT_S = 10.0
+
+BEAT_S = 5.0
+"""Seconds between signs of life."""
+
+FRESH_S = 4 * BEAT_S
+"""A sign of life from another machine counts for so long."""
 
 
 class Attempt(Frozen):
@@ -67,7 +76,9 @@ class JobStore:
         """Write the request down; the same request again changes nothing."""
         folder = self.folder(key)
         folder.mkdir(parents=True, exist_ok=True)
+        passing("job.request.before")
         write_durably(folder / "request.json", request.model_dump_json())
+        passing("job.request.after")
 
     def request(self, key: str) -> EvaluationRequest:
         """The request of a key. Raises EvaluationError when it is missing or damaged."""
@@ -80,9 +91,19 @@ class JobStore:
             ) from error
 
     def put_result(self, observation: Observation) -> None:
-        """Write the final result of `observation.key`; from here on the key is DONE."""
-        result = _Result(key=observation.key, observation_digest=observation.digest(), observation=observation)
-        write_durably(self.folder(observation.key) / "result.json", result.model_dump_json())
+        """Write the final result of `observation.key`; from here on the key is DONE.
+
+        The first result stays: one that comes later, from an attempt that was taken for dead and was not, changes
+        nothing. A file that is no result of this key (truncated, foreign) is replaced.
+        """
+        key = observation.key
+        path = self.folder(key) / "result.json"
+        text = _Result(key=key, observation_digest=observation.digest(), observation=observation).model_dump_json()
+        passing("job.result.before")
+        if not create_durably(path, text) and self.result(key) is None:
+            write_durably(path, text)
+        passing("job.result.after")
+        shutil.rmtree(self.checkpoint(key), ignore_errors=True)
 
     def result(self, key: str) -> Observation | None:
         """The result, or None when there is none, or one that is truncated, altered or of another key."""
@@ -125,7 +146,8 @@ class JobStore:
             return JobStatus.CANNOT_KNOW
         alive = is_alive(attempt.worker, self.root / attempt.batch / "lock")
         if alive is None:
-            return JobStatus.CANNOT_KNOW
+            # Another machine: a fresh sign of life is one, an old one proves nothing.
+            return JobStatus.RUNNING if self._heart_beats(key, number) else JobStatus.CANNOT_KNOW
         if alive:
             return JobStatus.RUNNING
         # A worker writes the result before it exits: look again now that no more can come.
@@ -145,9 +167,47 @@ class JobStore:
         return count
 
     def spent(self, key: str) -> tuple[float, float]:
-        """Core seconds and wall seconds of the attempts that ended without a result, as far as known."""
-        ended = [self._ended(key, number) for number in range(1, self._last_attempt(key) + 1)]
-        return sum(e.core_s for e in ended if e), sum(e.wall_s for e in ended if e)
+        """Core seconds and wall seconds of the attempts that ended without a result, as far as known.
+
+        Of an attempt whose supervisor was killed the last sign of life is what is known.
+        """
+        core_s = wall_s = 0.0
+        for number in range(1, self._last_attempt(key) + 1):
+            ended, beat = self._ended(key, number), self.heartbeat(key, number)
+            core_s += max(ended.core_s if ended else 0.0, beat.core_s if beat and not ended else 0.0)
+            wall_s += ended.wall_s if ended else 0.0
+        return core_s, wall_s
+
+    def spent_before(self, key: str, number: int) -> tuple[float, float]:
+        """The same for the attempts before a running one, whose own signs of life are not yet a loss."""
+        core_s, wall_s = self.spent(key)
+        beat = self.heartbeat(key, number)
+        own = beat.core_s if beat and self._ended(key, number) is None else 0.0
+        return core_s - own, wall_s
+
+    # --- signs of life -------------------------------------------------------------------------
+
+    def beat(self, key: str, heartbeat: Heartbeat) -> None:
+        """Leave a sign of life; not synced to disk, since after a power cut nobody lives."""
+        path = self._path("heartbeat", key, heartbeat.attempt)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.write_text(heartbeat.model_dump_json(), encoding="utf-8")
+        temporary.replace(path)
+
+    def heartbeat(self, key: str, number: int | None = None) -> Heartbeat | None:
+        """The last sign of life of an attempt, by default the last one; None where there is none."""
+        number = self._last_attempt(key) if number is None else number
+        try:
+            return Heartbeat.model_validate_json(self._read("heartbeat", key, number))
+        except ValidationError:
+            return None
+
+    def _heart_beats(self, key: str, number: int) -> bool:
+        try:
+            age = time.time() - self._path("heartbeat", key, number).stat().st_mtime
+        except OSError:
+            return False
+        return -3600.0 < age < FRESH_S
 
     def last_words(self, key: str) -> str:
         """The reason why the last attempt ended, where one was written."""
@@ -180,16 +240,23 @@ class JobStore:
         if worker is None:
             raise EvaluationError("This process is not in /proc.", "Evaluations need Linux with /proc mounted.")
         attempt = Attempt(worker=worker, batch=batch)
-        return number + 1 if create_durably(self._path("attempt", key, number + 1), attempt.model_dump_json()) else None
+        passing("job.claim.before")
+        claimed = create_durably(self._path("attempt", key, number + 1), attempt.model_dump_json())
+        passing("job.claim.after")
+        return number + 1 if claimed else None
 
     def start(self, key: str, number: int, calculator: ProcessMark) -> bool:
         """Note which process calculates; False when the attempt was cancelled before it began."""
+        passing("job.start.before")
         write_durably(self._path("started", key, number), calculator.model_dump_json())
+        passing("job.start.after")
         return not self.is_cancelled(key, number)
 
     def end(self, key: str, number: int, ended: Ended) -> None:
         """Note that an attempt ended without a result; the key is DEAD and may be claimed again."""
+        passing("job.end.before")
         write_durably(self._path("ended", key, number), ended.model_dump_json())
+        passing("job.end.after")
 
     def is_cancelled(self, key: str, number: int) -> bool:
         """Whether somebody asked to stop this attempt."""
@@ -225,6 +292,10 @@ class JobStore:
         folder = self.folder(key) / f"run-{number}"
         folder.mkdir(exist_ok=True)
         return folder
+
+    def checkpoint(self, key: str) -> Path:
+        """The folder that outlives attempts, for what a calculation can go on from; gone once there is a result."""
+        return self.folder(key) / "checkpoint"
 
     def _path(self, mark: str, key: str, number: int) -> Path:
         return self.folder(key) / f"{mark}-{number}.json"

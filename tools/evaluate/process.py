@@ -75,16 +75,18 @@ def kill_group(mark: ProcessMark) -> bool:
     return True
 
 
-def group_core_seconds(group: int) -> float:
-    """User and system seconds spent so far by all living members of a process group and their reaped children."""
-    ticks = 0
+def group_usage(group: int) -> tuple[float, int]:
+    """What a process group uses: user and system seconds of its living members with their reaped children, and the
+    resident bytes of all of them (shared pages are counted for each)."""
+    ticks = pages = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         stat = _read_stat(int(entry.name))
         if stat is not None and int(stat[2]) == group:
             ticks += sum(int(field) for field in stat[11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")
+            pages += int(stat[21])
+    return ticks / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def die_with_parent() -> None:

@@ -82,7 +82,9 @@ class SevenNetEvaluator(ProcessEvaluator[SevenNetSettings]):
         """Relax cell and positions, then (where asked) scan the volume for the bulk modulus."""
         atoms = to_ase(request.crystal)
         atoms.calc = self._calculator
-        steps = relax_cell(atoms, self.settings.fmax, self.settings.max_steps, str(scratch / "relax.log"))
+        steps = relax_cell(
+            atoms, self.settings.fmax, self.settings.max_steps, str(scratch / "relax.log"), self.checkpoint
+        )
         energy = float(atoms.get_potential_energy())
         if not math.isfinite(energy):
             raise CalculationFailed("the energy is not a finite number")

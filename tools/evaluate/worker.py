@@ -16,16 +16,18 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ..core.errors import EvaluationError, LodestoneError
-from ..core.types import EvaluationRequest, Failure, Frozen, Observation
+from ..core.types import EvaluationRequest, Failure, Frozen, JobLimits, Observation
 from .base import Outcome, ProcessEvaluator, WorkOrder
-from .job import MAX_JOB_FILE_BYTES, Ended, JobStore
-from .process import ProcessMark, die_with_parent, group_core_seconds, hold_lock, mark_process, read_limited
+from .job import BEAT_S, MAX_JOB_FILE_BYTES, Ended, JobStore
+from .process import ProcessMark, die_with_parent, group_usage, hold_lock, mark_process, read_limited
 from .registry import create_evaluator
+from .watchdog import LOOK_S, Limits, Passed, Watchdog
 
 _MAX_REASON = 300
 
@@ -33,6 +35,7 @@ _MAX_REASON = 300
 class _Task(Frozen):
     request: EvaluationRequest
     scratch: str
+    checkpoint: str
 
 
 class _Answer(Frozen):
@@ -46,7 +49,8 @@ class _Lost(Frozen):
     """The calculator did not answer."""
 
     reason: str
-    timed_out: bool
+    retry: bool = True
+    """Whether another attempt may go better."""
     core_s: float
 
 
@@ -79,12 +83,18 @@ class Calculator:
             raise EvaluationError("This process cannot see its own children in /proc.", "Mount /proc as usual.")
         return mark
 
-    def ask(self, task: _Task, limit_s: float) -> _Answer | _Lost:
-        """Do one task within `limit_s` seconds; otherwise the process is killed."""
+    @property
+    def group(self) -> tuple[int, float]:
+        """Process group, and core seconds that it has used for earlier tasks."""
+        if self._process is None:
+            raise EvaluationError("There is no calculator.", "Call start() first.")
+        return self._process.pid, self._spent
+
+    def ask(self, task: _Task, look: Callable[[], Passed | None]) -> _Answer | _Lost:
+        """Do one task; `look` is called every half second, and ends the process by naming a passed limit."""
         process = self._process
         if process is None or process.stdin is None:
             raise EvaluationError("The calculator was asked before it was started.", "Call start() first.")
-        deadline = time.monotonic() + limit_s
         try:
             process.stdin.write(task.model_dump_json().encode() + b"\n")
             process.stdin.flush()
@@ -92,16 +102,22 @@ class Calculator:
             return self._bury()
         data = b""
         while not data.endswith(b"\n"):
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._answers], [], [], left)[0]:
-                core_s = group_core_seconds(process.pid) - self._spent
+            if not select.select([self._answers], [], [], LOOK_S)[0]:
+                passed = look()
+                if passed is None:
+                    continue
+                core_s = group_usage(process.pid)[0] - self._spent
                 self._bury()
-                return _Lost(reason=f"passed the limit of {limit_s:g} s", timed_out=True, core_s=max(core_s, 0.0))
+                return _Lost(reason=passed.reason, retry=passed.retry, core_s=max(core_s, 0.0))
             chunk = os.read(self._answers, 65536)
             data += chunk
             if not chunk or len(data) > MAX_JOB_FILE_BYTES:
                 return self._bury()
-        answer = _Answer.model_validate_json(data)
+        try:
+            answer = _Answer.model_validate_json(data)
+        except ValidationError:
+            lost = self._bury()
+            return lost.model_copy(update={"reason": f"the calculation answered nonsense: {data[:60]!r}"})
         self._spent += answer.core_s
         return answer
 
@@ -128,7 +144,7 @@ class Calculator:
         self._process, self._answers = None, -1
         code = process.returncode
         how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-        return _Lost(reason=f"the calculation's process ended: {how}", timed_out=False, core_s=max(core_s, 0.0))
+        return _Lost(reason=f"the calculation's process ended: {how}", core_s=max(core_s, 0.0))
 
 
 def _wait_for_exit(pid: int, seconds: float = 0.2) -> None:
@@ -153,14 +169,20 @@ def supervise(root: Path, order_path: Path, ready: int | None) -> None:
         for key, first in claims:
             number: int | None = first
             while number is not None:
-                number = _attempt(store, evaluator, calculator, key, number, batch)
+                number = _attempt(store, evaluator, calculator, key, number, batch, order.limits.get(key))
     finally:
         calculator.stop()
         os.close(lock)
 
 
 def _attempt(
-    store: JobStore, evaluator: ProcessEvaluator, calculator: Calculator, key: str, number: int, batch: str
+    store: JobStore,
+    evaluator: ProcessEvaluator,
+    calculator: Calculator,
+    key: str,
+    number: int,
+    batch: str,
+    allowed: JobLimits | None,
 ) -> int | None:
     """Work on one claimed attempt; returns the number of a new claim when the calculator died and may retry."""
     request = store.request(key)
@@ -169,25 +191,71 @@ def _attempt(
         return None
     begin = time.monotonic()
     scratch = store.scratch(key, number)
-    answer = calculator.ask(_Task(request=request, scratch=str(scratch)), evaluator.settings.wall_limit_s)
+    look = _Look(store, key, Watchdog(number, calculator.group[0], scratch, _limits(store, evaluator, key, allowed),
+                                      calculator.group[1]))  # fmt: skip
+    look()
+    answer = calculator.ask(_Task(request=request, scratch=str(scratch), checkpoint=str(store.checkpoint(key))), look)
     wall_s = time.monotonic() - begin
     cancelled = store.is_cancelled(key, number)
-    if isinstance(answer, _Lost) and (cancelled or not answer.timed_out):
+    if isinstance(answer, _Lost) and (cancelled or answer.retry):
         reason = "cancelled" if cancelled else answer.reason
         store.end(key, number, Ended(reason=reason, cancelled=cancelled, core_s=answer.core_s, wall_s=wall_s))
         if cancelled:
             return None
         if store.deaths(key) < evaluator.settings.max_attempts:
             return store.claim(key, batch)
-        store.give_up(key, evaluator.blank(key, request))
+        _keep_trying(evaluator, lambda: store.give_up(key, evaluator.blank(key, request)))
         return None
     outcome = answer.outcome if isinstance(answer, _Answer) else None
     reason = answer.reason if isinstance(answer, _Lost) else answer.failure
-    core_s, waited_s = store.spent(key)
-    store.put_result(
-        _fill(evaluator.blank(key, request), outcome, reason, core_s + answer.core_s, waited_s + wall_s, scratch, store)
+    core_s, waited_s = store.spent_before(key, number)
+    result = _fill(
+        evaluator.blank(key, request), outcome, reason, core_s + answer.core_s, waited_s + wall_s, scratch, store
     )
+    _keep_trying(evaluator, lambda: store.put_result(result))
     return None
+
+
+class _Look:
+    """One look at a running attempt; every few seconds it leaves a sign of life."""
+
+    def __init__(self, store: JobStore, key: str, dog: Watchdog) -> None:
+        self._store, self._key, self._dog = store, key, dog
+        self._next = 0.0
+
+    def __call__(self) -> Passed | None:
+        beat, passed = self._dog.look()
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + BEAT_S
+            with contextlib.suppress(OSError):  # a full disk must not end a calculation that does not need it
+                self._store.beat(self._key, beat)
+        return passed
+
+
+def _limits(store: JobStore, evaluator: ProcessEvaluator, key: str, allowed: JobLimits | None) -> Limits:
+    """What the next attempt may use: earlier attempts have used up some of it."""
+    settings = evaluator.settings
+    core_s = None
+    wall_s = settings.wall_limit_s
+    if allowed is not None:
+        wall_s = min(wall_s, allowed.wall_s or wall_s)
+        core_s = None if allowed.core_s is None else max(0.0, allowed.core_s - store.spent(key)[0])
+    return Limits(wall_s=wall_s, core_s=core_s, memory_mb=settings.memory_limit_mb, silence_s=settings.silence_limit_s)
+
+
+def _keep_trying(evaluator: ProcessEvaluator, write: Callable[[], None]) -> None:
+    """Write what was paid for; a disk that refuses is asked again for a while, since the result is in memory alone."""
+    deadline = time.monotonic() + evaluator.settings.disk_patience_s
+    wait = 0.5
+    while True:
+        try:
+            return write()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise
+            print(f"The result cannot be written ({error}); trying again in {wait:g} s.", file=sys.stderr, flush=True)
+            time.sleep(wait)
+            wait = min(2 * wait, 30.0)
 
 
 def _fill(
@@ -202,6 +270,8 @@ def _fill(
     where = scratch.relative_to(store.root)
     if outcome is not None:
         reason = reason or outcome.failure
+        if not reason and "energy_per_atom" not in outcome.values:
+            reason = "the calculation ended without an energy"
     return blank.model_copy(
         update={
             "values": outcome.values if outcome else {},
@@ -228,6 +298,7 @@ def calculate(root: Path, order_path: Path, answers: int) -> None:
             if not prepared:
                 evaluator.prepare()
                 prepared = True
+            evaluator.checkpoint = Path(task.checkpoint)
             outcome = evaluator.calculate(task.request, Path(task.scratch))
         except LodestoneError as error:
             failure = str(error)[:_MAX_REASON]

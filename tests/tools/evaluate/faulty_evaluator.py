@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,40 @@ class FaultyCalculationForTests(ProcessEvaluator[FaultySettings]):
             end = time.process_time() + 0.5
             while time.process_time() < end:
                 pass
+        elif deed == "silent":
+            for _ in range(3):
+                (scratch / "log.txt").write_text(str(time.time()))
+                time.sleep(0.2)
+            time.sleep(600)
+        elif deed == "talks":
+            for _ in range(8):
+                (scratch / "log.txt").write_text(str(time.time()))
+                time.sleep(0.3)
+        elif deed == "memory":
+            hoard = bytearray(400_000_000)
+            hoard[::4096] = b"x" * len(hoard[::4096])
+            time.sleep(600)
+        elif deed == "exit":
+            os._exit(0)
+        elif deed in ("junk", "truncated"):
+            text = b'{"outcome": 7}\n' if deed == "junk" else b'{"outcome": {"values"'
+            os.write(int(sys.argv[sys.argv.index("--calculate") + 1]), text)
+            os._exit(0)
+        elif deed in ("nan", "inf"):
+            return Outcome(values={"energy_per_atom": Quantity(value=float(deed), unit="eV/atom")})
+        elif deed == "nothing":
+            return Outcome(values={})
+        elif deed == "counts":
+            return self._count()
+        elif deed == "burnforever":
+            while True:
+                pass
+        elif deed == "burncrash":
+            end = time.process_time() + 0.7
+            while time.process_time() < end:
+                pass
+            time.sleep(0.6)
+            os.kill(os.getpid(), signal.SIGSEGV)
         elif deed == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         elif deed == "raise":
@@ -71,3 +106,16 @@ class FaultyCalculationForTests(ProcessEvaluator[FaultySettings]):
         return Outcome(
             values={"energy_per_atom": Quantity(value=-1.0, unit="eV/atom")}, artefacts={"output": "out.txt"}
         )
+
+    def _count(self) -> Outcome:
+        """Six steps of a third of a second; a later attempt goes on after the last one that was written down."""
+        assert self.checkpoint is not None
+        self.checkpoint.mkdir(exist_ok=True)
+        for step in range(6):
+            done = self.checkpoint / str(step)
+            if not done.exists():
+                time.sleep(0.3)
+                with Path(self.settings.runs).open("a") as file:
+                    file.write(f"step {step} {os.getpid()}\n")
+                done.touch()
+        return Outcome(values={"energy_per_atom": Quantity(value=-6.0, unit="eV/atom")})

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from ase.build import bulk
 
 from lodestone.tools.core.structure import from_ase
 from lodestone.tools.core.types import Crystal, EvaluationRequest, JobStatus, Observation
+from lodestone.tools.evaluate.process import ProcessMark
 from lodestone.tools.evaluate.registry import create_evaluator
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason="GPAW is not installed")
@@ -93,3 +96,30 @@ def test_an_scf_that_does_not_converge_is_a_failure_that_cost_something(tmp_path
     failure = found["Pu"].failure
     assert failure is not None
     assert "no PBE PAW data set for Pu" in failure.reason
+
+
+def test_a_killed_calculation_goes_on_from_its_density(tmp_path: Path, observations: dict[str, Observation]) -> None:
+    crystal, properties = CRYSTALS["Si8"]
+    request = EvaluationRequest(candidate_id="Si8", crystal=crystal, properties=properties)
+    evaluator = create_evaluator("gpaw", tmp_path, {"threads": 1})
+    key = evaluator.key(request)
+    evaluator.submit([(key, request)])
+    folder = evaluator.jobs.folder(key)
+    deadline = time.monotonic() + 120
+    while not (folder / "checkpoint" / "scf.gpw").exists():
+        assert time.monotonic() < deadline
+        assert evaluator.lookup(key) is not JobStatus.DONE, "it ended before it could be killed"
+        time.sleep(0.005)
+    calculator = ProcessMark.model_validate_json((folder / "started-1.json").read_text())
+    os.kill(calculator.pid, signal.SIGKILL)
+    while evaluator.lookup(key) is JobStatus.RUNNING:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    found = evaluator.harvest(key)
+    assert found.failure is None
+    energy = found.values["energy_per_atom"].value
+    assert energy == pytest.approx(observations["Si8"].values["energy_per_atom"].value, abs=1e-4)
+    assert evaluator.jobs.attempts(key) == 2
+    second = (folder / "run-2" / "gpaw.txt").read_text()
+    assert "Read density" in second or second.count("iter:") < 12
+    assert not (folder / "checkpoint").exists()
