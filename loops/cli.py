@@ -71,6 +71,23 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("directory", type=Path, metavar="DIR")
         _json_flag(command)
 
+    serve = commands.add_parser("serve", help="look after all campaigns of a folder, for weeks")
+    serve.add_argument("root", type=Path, nargs="?", default=Path("campaigns"), metavar="ROOT")
+    serve.add_argument("--status", action="store_true", help="show what the service knows, and end")
+    serve.add_argument("--install-unit", action="store_true", help="write a systemd unit, and end")
+    _json_flag(serve)
+    for name, text in (
+        ("pause", "no new work; running evaluations go on"),
+        ("start", "go on after pause, stop or a question"),
+        ("stop", "no new work, and running evaluations end"),
+        ("priority", "weight of a campaign's share of the cores"),
+    ):
+        command = commands.add_parser(name, help=f"{text} (for `serve`)")
+        command.add_argument("directory", type=Path, metavar="DIR")
+        if name == "priority":
+            command.add_argument("priority", type=int, metavar="1..100")
+        _json_flag(command)
+
     notify = commands.add_parser("notify", help="notifications by webhook, mail or on the desktop")
     notify.add_argument("action", choices=("test",), help="send a test message on every channel that is set")
     _json_flag(notify)

@@ -141,6 +141,23 @@ def report(options: argparse.Namespace) -> int:
     return 0
 
 
+def serve(options: argparse.Namespace) -> int:
+    """Look after campaigns."""
+    from .service_commands import serve as run_service
+
+    return run_service(options, _settings(options))
+
+
+def control(options: argparse.Namespace) -> int:
+    """Say what is wanted of a campaign that a service looks after."""
+    from .service_commands import control as say
+
+    return say(options)
+
+
+pause = start = stop = priority = control
+
+
 def notify(options: argparse.Namespace) -> int:
     """Send a test message over every channel."""
     from .notify.notifier import try_channels

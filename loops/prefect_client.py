@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from ..tools.core.errors import LedgerError
-from .prefect_server import PrefectServer, client_environment
+from .prefect_server import PrefectServer, bound, client_environment
 
 BACK_OFF_MAX_S = 60.0
+LOG_FILE = "clients.log"
+"""In the server's home: what clients write to standard error."""
 
 
 class ClientProcess:
@@ -81,15 +83,18 @@ class ClientProcess:
     def _start(self) -> None:
         self._url = self._server.url
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *self._arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-                env=client_environment(self._server.home, self._url, self._server.auth()) | self._environment,
-            )
+            log = self._server.home / LOG_FILE
+            bound(log)
+            with log.open("ab") as errors:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", *self._arguments],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    start_new_session=True,
+                    env=client_environment(self._server.home, self._url, self._server.auth()) | self._environment,
+                )
         except (OSError, LedgerError) as error:
             self._failures += 1
             self._back_off()

@@ -23,6 +23,8 @@ CAMPAIGN_FLOW = "lodestone-campaign"
 LIMIT = 4
 """Runs at one time; each is a process of some 150 MB for some seconds."""
 POLL_S = 5.0
+PAGE = 200
+"""Prefect gives no more deployments at once."""
 END_S = 5.0
 
 
@@ -74,7 +76,7 @@ async def serve_deployments(root: Path, cron: str, timezone: str) -> None:
 
     The server's address and token, and the function that is called, come by the environment.
     """
-    from prefect import Runner
+    from prefect.runner import Runner
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
@@ -123,13 +125,19 @@ async def serve_deployments(root: Path, cron: str, timezone: str) -> None:
 
 
 async def remove_deployments(keep: set[str]) -> None:
-    """Remove the deployments of campaigns that are not there any more."""
+    """Remove the deployments of campaigns that are not in `keep`."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowFilter, FlowFilterName
+    from prefect.client.schemas.sorting import DeploymentSort
 
+    mine = FlowFilter(name=FlowFilterName(any_=[CAMPAIGN_FLOW]))
     async with get_client() as client:
-        mine = FlowFilter(name=FlowFilterName(any_=[CAMPAIGN_FLOW]))
-        for deployment in await client.read_deployments(flow_filter=mine):
+        found: list[Any] = []
+        while page := await client.read_deployments(
+            flow_filter=mine, sort=DeploymentSort.NAME_ASC, limit=PAGE, offset=len(found)
+        ):
+            found += page
+        for deployment in found:
             if deployment.name not in keep:
                 await client.delete_deployment(deployment.id)
 

@@ -200,7 +200,7 @@ class PrefectServer:
             return "its process was gone; another one starts"
         state = self._state
         assert state is not None
-        _bound(self.home / LOG_FILE)
+        bound(self.home / LOG_FILE)
         problem, answers = self._ask(state)
         now = time.monotonic()
         if not problem:
@@ -367,7 +367,7 @@ def _without_prefect() -> dict[str, str]:
     return {k: v for k, v in mine.items() if not k.startswith("PREFECT_")}
 
 
-def _bound(log: Path) -> None:
+def bound(log: Path) -> None:
     """Empty a log that has grown too long; its writer appends, so it goes on at the start."""
     with suppress(OSError):
         if log.stat().st_size > MAX_LOG_BYTES:

@@ -21,13 +21,14 @@ from ..tools.core.failpoints import VARIABLES
 from ..tools.core.types import MAX_SITES, Frozen
 from .ledger.bookings import Prices
 from .notify.settings import NotifySettings
+from .service.settings import ServiceSettings
 
 PREFIX = "LODESTONE_"
 MAX_FILE_BYTES = 200_000
 NOT_SETTINGS = frozenset({"LODESTONE_DEBUG", *VARIABLES})
 """Variables with our prefix that steer the process, not a campaign."""
 
-OPERATIONAL = ("notify", "prefect")
+OPERATIONAL = ("notify", "prefect", "service")
 """Sections that change no result: a resumed campaign takes them from today's settings."""
 
 Protocol = Literal["fast", "moderate", "precise"]
@@ -174,6 +175,7 @@ class Settings(Frozen):
     ledger: LedgerSettings
     notify: NotifySettings
     prefect: PrefectSettings
+    service: ServiceSettings
 
 
 def load_settings(path: Path | None, env: Mapping[str, str], overrides: Mapping[str, Any]) -> Settings:

@@ -173,6 +173,11 @@ class Ledger:
             for r in rows
         ]
 
+    def last_seq(self) -> int:
+        """Number of the newest event."""
+        with self.store.read() as connection:
+            return int(connection.execute(sa.select(sa.func.max(events.c.seq))).scalar() or 0)
+
     def first_and_last_event(self) -> tuple[float, float]:
         """When the first and the last event were written, by the wall clock."""
         with self.store.read() as connection:

@@ -1,0 +1,1 @@
+"""`lodestone serve`: any number of campaigns on one machine, kept going without anybody looking."""
