@@ -77,8 +77,8 @@ def run(folder: Path, site: Path, rounds: int, rate: float, factor: float) -> tu
         folder / f"soak-{rate}",
         site,
         words=f"the most stable compound of Cu and Au; 100000 evaluations; {rounds} rounds; {DAYS + 5} days",
-        metals=("Ag", "Au", "Cu", "Ni"),
-        settings={"surrogate.max_training": 60, "surrogate.max_pool": 60, "campaign.batch": 1, "campaign.proposals": 4},
+        metals=("Ag", "Al", "Au", "Cu", "Ni", "Pd", "Pt"),
+        settings={"surrogate.max_training": 60, "surrogate.max_pool": 60, "campaign.batch": 1, "campaign.proposals": 2},
         evaluator={"max_attempts": 20},
         environment={"LODESTONE_FAILPOINT_RANDOM": f"{rate}:{log}"} if rate else {},
     )
@@ -169,6 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=0.05)
     parser.add_argument("--seconds-per-round", type=float, default=1.5, help="real time; sets the speed of the clock")
+    parser.add_argument("--quiet-rounds", type=int, default=None, help="rounds of the run without faults")
     parser.add_argument("--plot", type=Path, default=Path("benchmarks/soak.png"))
     options = parser.parse_args(arguments)
     harness.preload()
@@ -179,7 +180,8 @@ def main(arguments: list[str] | None = None) -> int:
     broken = False
     for name, rate in ((f"faults at {options.rate:.0%}", options.rate), ("no faults", 0.0)):
         began = time.monotonic()
-        runs[name], found = run(folder, folder / "site", options.rounds, rate, factor)
+        rounds = options.rounds if rate else options.quiet_rounds or options.rounds
+        runs[name], found = run(folder, folder / "site", rounds, rate, factor)
         print(f"| {name} | |\n|---|---|")
         for key, value in found.items():
             print(f"| {key} | {json.dumps(value) if isinstance(value, dict) else value} |")

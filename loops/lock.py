@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -67,11 +68,12 @@ class CampaignLock:
     def release(self) -> None:
         """Give the lock back; no effect when it is not held."""
         if self._file is not None:
-            try:
+            # A disk that refuses leaves our name in the file, which only a process on another machine would heed; the
+            # error that ended the session must not be hidden by this one.
+            with suppress(OSError):
                 self._file.truncate(0)
-            finally:
-                self._file.close()
-                self._file = None
+            self._file.close()
+            self._file = None
 
 
 def _may_live(holder: str) -> bool:

@@ -100,7 +100,7 @@ def _campaign(setup: Setup) -> int:
     else:
         understanding = world.goal(setup.words, setup.seed)
         if setup.metals:
-            space = ChemicalSpace(allowed=setup.metals, n_elements=(1, len(setup.metals)), max_atoms=4)
+            space = ChemicalSpace(allowed=setup.metals, n_elements=(1, len(setup.metals)), max_atoms=8)
             spec = understanding.goal.model_copy(update={"space": space})
             understanding = understanding.model_copy(update={"goal": spec})
         parts = world.parts(understanding.goal, chosen, directory, **setup.evaluator)

@@ -37,7 +37,21 @@ LATTICES = {
     "fcc4": (((0, 0, 0), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)), 4),
     "bcc2": (((0, 0, 0), (0.5, 0.5, 0.5)), 2),
     "sc1": (((0, 0, 0),), 1),
+    "fcc8": (
+        (
+            (0, 0, 0),
+            (0.5, 0.25, 0),
+            (0.5, 0, 0.5),
+            (0, 0.25, 0.5),
+            (0, 0.5, 0),
+            (0.5, 0.75, 0),
+            (0.5, 0.5, 0.5),
+            (0, 0.75, 0.5),
+        ),
+        8,
+    ),
 }
+"""Sites in fractional coordinates, and their number; `fcc8` is two cells long, so that orders abound."""
 
 
 class DecoratedLattices:
@@ -52,12 +66,15 @@ class DecoratedLattices:
         """See `Generator.propose`."""
         found: dict[str, Candidate] = {}
         for _ in range(4 * n):
-            sites, count = LATTICES[str(rng.choice(list(LATTICES)))]
+            fitting = [name for name, (_, n) in LATTICES.items() if n <= space.max_atoms]
+            sites, count = LATTICES[str(rng.choice(fitting))]
             species = tuple(sorted(str(s) for s in rng.choice(space.allowed, size=count)))
             if not set(space.required) <= set(species):
                 continue
-            edge = float(rng.uniform(0.95, 1.05)) * (16.0 * count) ** (1 / 3)
+            cells = 2 if count == 8 else 1
+            edge = float(rng.uniform(0.95, 1.05)) * (16.0 * count / cells) ** (1 / 3)
             strain = np.eye(3) + rng.uniform(-0.03, 0.03, size=(3, 3))
+            strain[1] *= cells
             shaken = np.array(sites) + rng.normal(0.0, 0.01, size=(count, 3))
             crystal = Crystal(
                 lattice=tuple(tuple(float(x) for x in row) for row in edge * strain),  # type: ignore[arg-type]
