@@ -215,8 +215,8 @@ def test_a_server_that_hangs_is_killed_and_replaced(home: Path, show: PrefectSho
 def test_a_mirror_that_dies_in_a_round_shows_the_round_once(home: Path, show: PrefectShow) -> None:
     def body(runner: Runner) -> None:
         runner("relax", lambda: wait_until(lambda: runs(home, "mirrored")))
-        assert show._mirror.pid is not None
-        os.kill(show._mirror.pid, signal.SIGKILL)
+        assert show.mirror is not None
+        os.kill(show.mirror, signal.SIGKILL)
 
     show.run_round("mirrored", body, list)
     wait_shown(home, "mirrored")
