@@ -131,6 +131,7 @@ class Campaign:
         began = time.monotonic()
         earlier = active_seconds(self.ledger)
         self.ledger.set_meta("status", "running", "session started")
+        parts.toolbox.tell = view.note
 
         def seconds_left() -> float:
             return self.goal.budget.wall_hours * 3600 - (earlier + time.monotonic() - began)

@@ -235,6 +235,7 @@ def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
         raise
     finally:
         campaign.close()
+        parts.close()
         teller.close()
     record = build_record(campaign.directory)
     # A campaign that paid and got nothing has run to its end, but a script must notice.

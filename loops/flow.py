@@ -59,6 +59,15 @@ class PrefectShow:
         """Address of the server, without `/api`; empty before its first start."""
         return self.server.url
 
+    @property
+    def mirror(self) -> int | None:
+        """Number of the process that shows the rounds; None while none runs."""
+        return self._mirror.pid
+
+    def waiting(self) -> int:
+        """How many rounds have ended and are not shown yet."""
+        return self._spool.waiting()
+
     def start(self) -> None:
         """Begin to show: a thread keeps the server and the mirror alive. Never waits, and raises nothing."""
         if not self._settings.enabled:
@@ -84,6 +93,7 @@ class PrefectShow:
         if self._shared:
             # The server stays, so its mirror stays a little too, for rounds that are still to be shown.
             self._mirror.leave()
+            self.server.close()
         else:
             self._mirror.end(0.0)
             self.server.stop()

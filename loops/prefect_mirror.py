@@ -9,6 +9,7 @@ and on the first failure of Prefect; the campaign starts it again once the serve
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import queue
 import select
@@ -25,10 +26,8 @@ from ..tools.evaluate.process import hold_lock
 from .prefect_spool import CUT_SHORT, parse, remove, tries_file, waiting
 
 ROUND_FLOW = "lodestone-round"
-LATE = "shown late"
-"""Tag of a flow run whose round was over before it was shown; its parameters hold the true times."""
-
 TRIES = 5
+PAGE = 200
 POLL_S = 0.2
 IDLE_S = 60.0
 """Without a round, then the process ends."""
@@ -54,9 +53,13 @@ class Watch:
         """When the campaign let go of its end of the pipe."""
         threading.Thread(target=self._guard, daemon=True, name="stuck").start()
 
+    def touch(self) -> None:
+        """Something went on: Prefect is not stuck."""
+        self._touched = time.monotonic()
+
     def pause(self) -> None:
         """Wait a moment outside of Prefect."""
-        self._touched = time.monotonic()
+        self.touch()
         if self.over_since is not None:
             time.sleep(POLL_S)
         elif select.select([self._campaign], [], [], POLL_S)[0] and not os.read(self._campaign, 4096):
@@ -66,6 +69,7 @@ class Watch:
         while time.monotonic() - self._touched < STUCK_S:
             time.sleep(1.0)
         say("Prefect's client was stuck; it is started again.")
+        faulthandler.dump_traceback()
         os._exit(FAILED)
 
 
@@ -102,6 +106,7 @@ def main() -> int:
 
 def show_once(record: Path, watch: Watch) -> bool:
     """Show one record and remove it; False when Prefect failed and it is to be tried again."""
+    watch.touch()
     tries = read_tries(record)
     if tries >= TRIES:
         say(f"A round could not be shown in {TRIES} tries; it is left out.")
@@ -110,7 +115,7 @@ def show_once(record: Path, watch: Watch) -> bool:
     try:
         tries_file(record).write_text(str(tries + 1))
         if tries:
-            forget(mark_of(record))
+            forget(record)
         show(record, watch)
     except RoundError:
         pass
@@ -128,14 +133,13 @@ def show(record: Path, watch: Watch) -> None:
         RoundError: the round failed, and is shown so.
         Exception: whatever Prefect raises; the round is not shown to its end.
     """
-    from prefect import flow, tags, task
+    from prefect import flow, task
     from prefect.cache_policies import NO_CACHE
     from prefect.task_runners import ThreadPoolTaskRunner
 
     first = next(read(record), {})
     began = datetime.fromtimestamp(float(first.get("at", time.time())), UTC)
     name = str(first.get("name", record.stem))
-    late = any(e.get("what") == "end" for e in read(record))
 
     @flow(
         name=ROUND_FLOW,
@@ -146,7 +150,7 @@ def show(record: Path, watch: Watch) -> None:
         log_prints=False,
         task_runner=ThreadPoolTaskRunner(max_workers=4),
     )
-    def lodestone_round(began: str, ended: str) -> None:  # noqa: ARG001  shown as parameters of the flow run
+    def lodestone_round(record_key: str, began: str, ended: str) -> None:  # noqa: ARG001  shown with the flow run
         gates: dict[int, tuple[queue.SimpleQueue[str], Any]] = {}
         for event in follow(record, watch):
             what, number = event.get("what"), int(event.get("number", 0))
@@ -166,9 +170,10 @@ def show(record: Path, watch: Watch) -> None:
                 if event.get("error"):
                     raise RoundError(event["error"])
 
+    # Empty while it is shown as it happens; for a round that is shown late, the flow run's own times say nothing.
     ended = [datetime.fromtimestamp(float(e["at"]), UTC).isoformat() for e in read(record) if e.get("what") == "end"]
-    with tags(mark_of(record), *([LATE] if late else [])):
-        lodestone_round(began.isoformat(), (ended or [""])[-1])
+    # No tags here: Prefect asks the server about concurrency limits for each task with tags, and can wait for ever.
+    lodestone_round(str(first.get("key", "")), began.isoformat(), (ended or [""])[-1])
 
 
 def pass_gate(gate: queue.SimpleQueue[str]) -> None:
@@ -199,22 +204,19 @@ def make_artifact(event: dict[str, Any]) -> None:
         artifacts.create_progress_artifact(progress=float(content), key=key, description=title)
 
 
-def mark_of(record: Path) -> str:
-    """A tag that no other record's flow run has."""
-    return f"record-{next(read(record), {}).get('key', record.stem)}"
-
-
-def forget(mark: str) -> None:
+def forget(record: Path) -> None:
     """Remove the flow run of a try that broke off, wherever that was: it would be shown as running for ever."""
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
     from prefect.client.schemas.sorting import FlowRunSort
 
-    mine = FlowRunFilter(tags=FlowRunFilterTags(all_=[mark]))
+    first = next(read(record), {})
+    same_name = FlowRunFilter(name=FlowRunFilterName(any_=[str(first.get("name", record.stem))]))
     with get_client(sync_client=True) as client:
         # Prefect 3.8's synchronous client sends null for what is left out here, and its server refuses that.
-        for run in client.read_flow_runs(flow_run_filter=mine, sort=FlowRunSort.ID_DESC, limit=10):
-            client.delete_flow_run(run.id)
+        for run in client.read_flow_runs(flow_run_filter=same_name, sort=FlowRunSort.ID_DESC, limit=PAGE):
+            if run.parameters.get("record_key") == first.get("key", ""):
+                client.delete_flow_run(run.id)
 
 
 def read(record: Path) -> Iterator[dict[str, Any]]:
@@ -237,6 +239,7 @@ def follow(record: Path, watch: Watch) -> Iterator[dict[str, Any]]:
             *lines, rest = rest.split(b"\n")
             for line in lines:
                 event = parse(line)
+                watch.touch()
                 yield event
                 if event.get("what") == "end":
                     return

@@ -43,6 +43,8 @@ MAX_LOG_BYTES = 10_000_000
 VAIN_STARTS = 3
 """So many starts without one answer are worth a note; a first start may take its time in silence."""
 
+DATABASE_TRIES = 3
+
 _HEARTBEAT = "lodestone_heartbeat"
 """A Prefect variable: the cheapest row that can be written and read through the API."""
 
@@ -98,6 +100,7 @@ class PrefectServer:
         self._pending = pending
         self._child: subprocess.Popen[bytes] | None = None
         self._state: ServerState | None = None
+        self._http: httpx.Client | None = None
         self._well = False
         self._last_look = -float("inf")
         self._answered: ProcessMark | None = None
@@ -187,7 +190,14 @@ class PrefectServer:
                 time.sleep(0.05)
             self._kill(state)
         (self.home / STATE_FILE).unlink(missing_ok=True)
+        self.close()
         self._well = False
+
+    def close(self) -> None:
+        """Stop watching; the server goes on."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
 
     # --- looking -------------------------------------------------------------------------------
 
@@ -216,28 +226,48 @@ class PrefectServer:
 
     def _ask(self, state: ServerState) -> tuple[str, bool]:
         """What is wrong (empty: nothing), and whether the process at least answers."""
-        name, _, token = self.auth().partition(":")
-        wait = httpx.Timeout(self._patience.answer_s)
-        # A proxy of the environment must not stand between two processes of one machine.
-        with httpx.Client(base_url=f"{state.url}/api", auth=(name, token), timeout=wait, trust_env=False) as client:
-            try:
-                if client.get("/health").status_code != 200:
-                    return "it answers with an error", False
-            except httpx.HTTPError as error:
-                return f"no answer over HTTP ({type(error).__name__})", False
-            self._answered = state.mark
-            beat = {"name": _HEARTBEAT, "value": str(int(time.time()))}
-            try:
-                if client.get("/ready").status_code != 200:
-                    return "its database cannot be read", True
-                status = client.patch(f"/variables/name/{_HEARTBEAT}", json={"value": beat["value"]}).status_code
-                if status == 404:
-                    status = client.post("/variables/", json=beat).status_code
-            except httpx.HTTPError as error:
-                return f"its database does not answer ({type(error).__name__})", True
+        page = self._page(state)
+        try:
+            if page.get("/health").status_code != 200:
+                return "it answers with an error", False
+        except httpx.HTTPError as error:
+            return f"no answer over HTTP ({type(error).__name__})", False
+        self._answered = state.mark
+        for attempt in range(DATABASE_TRIES):
+            if attempt:
+                time.sleep(0.3)
+            problem = self._ask_database(page)
+            # Its own services collide now and then on SQLite's one lock; that is over in a moment.
+            if not problem:
+                return "", True
+        return problem, True
+
+    def _ask_database(self, page: httpx.Client) -> str:
+        beat = str(int(time.time()))
+        try:
+            if page.get("/ready").status_code != 200:
+                return "its database cannot be read"
+            status = page.patch(f"/variables/name/{_HEARTBEAT}", json={"value": beat}).status_code
+            if status == 404:
+                status = page.post("/variables/", json={"name": _HEARTBEAT, "value": beat}).status_code
+        except httpx.HTTPError as error:
+            return f"its database does not answer ({type(error).__name__})"
         if status in (401, 403):
-            return "it asks for another token", False
-        return ("" if status < 300 else f"its database cannot be written (HTTP {status})"), True
+            return "it asks for another token"
+        return "" if status < 300 else f"its database cannot be written (HTTP {status})"
+
+    def _page(self, state: ServerState) -> httpx.Client:
+        """The connection to the server, kept: making one costs more than all that is asked through it."""
+        base = f"{state.url}/api"
+        if self._http is None or str(self._http.base_url).rstrip("/") != base:
+            if self._http is not None:
+                self._http.close()
+            name, _, token = self.auth().partition(":")
+            # A proxy of the environment must not stand between two processes of one machine.
+            self._http = httpx.Client(
+                base_url=base, auth=(name, token), timeout=httpx.Timeout(self._patience.answer_s), trust_env=False
+            )
+        return self._http
 
     def _tell(self, problem: str) -> None:
         now = time.monotonic()

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError
 from ..tools.core.errors import ConfigError
 from ..tools.core.failpoints import VARIABLES
 from ..tools.core.types import MAX_SITES, Frozen
+from .compute.settings import ComputeSettings
 from .ledger.bookings import Prices
 from .notify.settings import NotifySettings
 from .service.settings import ServiceSettings
@@ -28,7 +29,7 @@ MAX_FILE_BYTES = 200_000
 NOT_SETTINGS = frozenset({"LODESTONE_DEBUG", *VARIABLES})
 """Variables with our prefix that steer the process, not a campaign."""
 
-OPERATIONAL = ("notify", "prefect", "service")
+OPERATIONAL = ("compute", "notify", "prefect", "service")
 """Sections that change no result: a resumed campaign takes them from today's settings."""
 
 Protocol = Literal["fast", "moderate", "precise"]
@@ -172,6 +173,7 @@ class Settings(Frozen):
     surrogate: SurrogateSettings
     evaluators: EvaluatorSettings
     costs: CostSettings
+    compute: ComputeSettings
     ledger: LedgerSettings
     notify: NotifySettings
     prefect: PrefectSettings

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from ..tools.core.errors import ConfigError, ToolError
 from ..tools.core.protocols import Evaluator, Generator, Planner, Potential, Recogniser, Screen
 from ..tools.core.types import Candidate, Crystal, Failure, GoalSpec, Provenance, Relaxation
-from .settings import Settings
+from .settings import RelaxSettings, Settings
 
 if TYPE_CHECKING:
     from ..tools.screen.duplicates import DuplicateIndex
+    from .compute.cluster import Engine
     from .knowledge import Knowledge
     from .ledger import Ledger
 
@@ -50,6 +51,13 @@ class Parts:
     new_duplicate_index: Callable[[], DuplicateIndex]
     relaxed_screens: list[Screen]
     toolbox: Toolbox = field(default_factory=lambda: Toolbox())
+    engine: Engine | None = None
+    """The cluster, where there is one."""
+
+    def close(self) -> None:
+        """Give the connection to the cluster back."""
+        if self.engine is not None:
+            self.engine.close()
 
     def inform(self, generator: str, knowledge: Knowledge) -> None:
         """Tell a generator, where it can use it, what was proposed already and which crystals are the best so far."""
@@ -133,6 +141,8 @@ class Toolbox:
 
     def __init__(self) -> None:
         self.knowledge: Knowledge | None = None
+        self.tell: Callable[[str], None] = lambda _: None
+        """Told what is out of the ordinary; the campaign's view, once there is one."""
 
     def callables(self) -> dict[str, Callable[..., Any]]:
         """Name to callable; each returns plain data."""
@@ -193,26 +203,59 @@ def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator) -> Par
     s = settings.screen
     geometry = GeometryScreen(s.min_distance_factor, s.min_volume_factor, s.max_volume_factor, s.max_aspect_ratio)
     toolbox = Toolbox()
+    engine = None
+    if settings.compute.engine != "local":
+        from .compute.cluster import Engine
+
+        engine = Engine.connect(settings.compute, toolbox.tell)
     return Parts(
         settings=settings,
-        generators=_generators(settings),
+        generators=_generators(settings, engine),
         screens=[geometry, ChemistryScreen(goal.space)],
-        potential=potential_for(settings),
+        potential=_potential(settings, engine),
         recogniser=CrystalRecogniser(symprec=settings.recognise.symprec),
-        evaluator=evaluator,
+        evaluator=_spread(evaluator, engine),
         planner=planner_for(settings, toolbox),
         new_duplicate_index=lambda: DuplicateIndex(s.ltol, s.stol, s.angle_tol),
         relaxed_screens=[geometry, *_novelty(s.known_crystals)],
         toolbox=toolbox,
+        engine=engine,
     )
+
+
+def _potential(settings: Settings, engine: Engine | None) -> Potential:
+    local = potential_for(settings)
+    if engine is None:
+        return local
+    from .compute.relaxing import DistributedPotential
+
+    return DistributedPotential(local, f"{__name__}:potential_from", settings.relax.model_dump(mode="json"), engine)
+
+
+def _spread(evaluator: Evaluator, engine: Engine | None) -> Evaluator:
+    from ..tools.evaluate.base import ProcessEvaluator
+
+    if engine is None or not isinstance(evaluator, ProcessEvaluator):
+        return evaluator
+    from .compute.evaluating import DistributedEvaluator
+
+    return DistributedEvaluator(evaluator, engine)
+
+
+def potential_from(**relax: Any) -> Potential:
+    """The relaxation potential from the fields of `[relax]`, on a worker of a cluster."""
+    return _potential_of(RelaxSettings.model_validate(relax))
 
 
 def potential_for(settings: Settings) -> Potential:
     """The relaxation potential by name."""
+    return _potential_of(settings.relax)
+
+
+def _potential_of(relax: RelaxSettings) -> Potential:
     from ..tools.relax.batched import RelaxationSettings
     from ..tools.relax.chgnet import ChgnetPotential
 
-    relax = settings.relax
     if relax.potential != "chgnet":
         raise ConfigError(f"Unknown potential '{relax.potential}' in [relax].", "Known: chgnet.")
     return ChgnetPotential(RelaxationSettings(fmax=relax.fmax, max_steps=relax.max_steps, batch_size=relax.batch_size))
@@ -273,7 +316,24 @@ def _novelty(folder: str) -> list[Screen]:
     return [NoveltyScreen(known_crystals(Path(folder)))]
 
 
-def _generators(settings: Settings) -> dict[str, Generator]:
+def _generators(settings: Settings, engine: Engine | None = None) -> dict[str, Generator]:
+    table = _generator_table()
+    found: dict[str, Generator] = {}
+    for name in settings.generators.enabled:
+        if name not in table:
+            raise ConfigError(f"Unknown generator '{name}' in [generators].", f"Known: {', '.join(sorted(table))}.")
+        found[name] = table[name]()
+    if engine is not None:
+        from .compute.relaxing import DistributedGenerator
+
+        maker = f"{__name__}:generator_from"
+        found = {n: DistributedGenerator(g, maker, {"name": n}, engine) for n, g in found.items()}
+    if not found:
+        raise ConfigError("No generator is enabled in [generators].", f"Enable some of: {', '.join(sorted(table))}.")
+    return found
+
+
+def _generator_table() -> dict[str, Callable[[], Generator]]:
     from ..tools.generate.prototypes import PrototypeGenerator
     from ..tools.generate.random_symmetric import RandomSymmetricGenerator
     from ..tools.generate.substitution import SubstitutionGenerator
@@ -284,14 +344,12 @@ def _generators(settings: Settings) -> dict[str, Generator]:
         "substitution": SubstitutionGenerator,
     }
     table |= {point.name: _loader(point) for point in entry_points(group=GROUPS["generators"])}
-    found = {}
-    for name in settings.generators.enabled:
-        if name not in table:
-            raise ConfigError(f"Unknown generator '{name}' in [generators].", f"Known: {', '.join(sorted(table))}.")
-        found[name] = table[name]()
-    if not found:
-        raise ConfigError("No generator is enabled in [generators].", f"Enable some of: {', '.join(sorted(table))}.")
-    return found
+    return table
+
+
+def generator_from(name: str) -> Generator:
+    """One generator by name, on a worker of a cluster."""
+    return _generator_table()[name]()
 
 
 def _loader(point: Any) -> Callable[[], Generator]:

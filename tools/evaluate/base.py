@@ -187,8 +187,7 @@ class ProcessEvaluator(ABC, Generic[S]):
             status = self.lookup(key)
             if status not in {JobStatus.NEVER_SEEN, JobStatus.DEAD} or key in wanted:
                 continue
-            if status is JobStatus.DEAD and self.jobs.deaths(key) >= self.settings.max_attempts:
-                self.jobs.give_up(key, self.blank(key, request))
+            if self.give_up_if_exhausted(key, request):
                 continue
             wanted.append(key)
         if not wanted:
@@ -203,6 +202,29 @@ class ProcessEvaluator(ABC, Generic[S]):
             passing("job.launch.before")
             self._start_worker(tuple(wanted), {k: v for k, v in (limits or {}).items() if k in wanted})
             passing("job.launch.after")
+        except OSError as error:
+            raise EvaluationError(
+                f"Cannot write jobs to {self.jobs.root}: {error.strerror or error}.", "Free space or fix permissions."
+            ) from error
+
+    def give_up_if_exhausted(self, key: str, request: EvaluationRequest) -> bool:
+        """Give a key whose worker died `max_attempts` times a failure as its result; whether it was so."""
+        if self.jobs.deaths(key) < self.settings.max_attempts or self.lookup(key) is not JobStatus.DEAD:
+            return False
+        self.jobs.give_up(key, self.blank(key, request))
+        return True
+
+    def prepare_order(
+        self, key: str, request: EvaluationRequest, limits: Mapping[str, JobLimits] | None = None
+    ) -> Path:
+        """Write down one job and the order for a worker that somebody else starts; the order's path.
+
+        Raises:
+            EvaluationError: when the disk refuses.
+        """
+        try:
+            self.jobs.put_request(key, request)
+            return self._write_order((key,), dict(limits or {}))
         except OSError as error:
             raise EvaluationError(
                 f"Cannot write jobs to {self.jobs.root}: {error.strerror or error}.", "Free space or fix permissions."
@@ -236,14 +258,17 @@ class ProcessEvaluator(ABC, Generic[S]):
 
     # --- the worker -----------------------------------------------------------------------------
 
-    def _start_worker(self, keys: tuple[str, ...], limits: dict[str, JobLimits] | None = None) -> None:
+    def _write_order(self, keys: tuple[str, ...], limits: dict[str, JobLimits]) -> Path:
         workers = self.jobs.root / "workers"
         workers.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="batch-", dir=workers))
-        order = WorkOrder(
-            evaluator=self.name, settings=self.settings.model_dump(mode="json"), keys=keys, limits=limits or {}
-        )
+        settings = self.settings.model_dump(mode="json")
+        order = WorkOrder(evaluator=self.name, settings=settings, keys=keys, limits=limits)
         write_durably(folder / "order.json", order.model_dump_json())
+        return folder / "order.json"
+
+    def _start_worker(self, keys: tuple[str, ...], limits: dict[str, JobLimits] | None = None) -> None:
+        folder = self._write_order(keys, limits or {}).parent
         environment = dict(os.environ)
         if self.settings.threads is not None:
             for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -329,10 +329,15 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("order", type=Path)
     parser.add_argument("--ready", type=int, help="descriptor to report on once the keys are claimed")
+    parser.add_argument("--foreground", action="store_true", help="stay a child of the caller, and die with it")
     parser.add_argument("--calculate", type=int, metavar="DESCRIPTOR", help="be the calculator, answer there")
     arguments = parser.parse_args()
     if arguments.calculate is not None:
         calculate(arguments.root, arguments.order, arguments.calculate)
+        return
+    if arguments.foreground:
+        die_with_parent()
+        supervise(arguments.root, arguments.order, None)
         return
     if os.fork():  # the supervisor then has no parent that would have to wait for it
         os._exit(0)
