@@ -32,6 +32,9 @@ from lodestone.tools.screen.geometry import GeometryScreen
 
 from .evaluators import NAME, EmtForFaults
 
+RARE = 0.15
+"""How often the large cell is proposed beside the small ones: new crystals keep coming, and most rounds are quick."""
+
 METALS = ("Ag", "Al", "Au", "Cu", "Ni", "Pd", "Pt")
 LATTICES = {
     "fcc4": (((0, 0, 0), (0.5, 0.5, 0), (0.5, 0, 0.5), (0, 0.5, 0.5)), 4),
@@ -67,7 +70,8 @@ class DecoratedLattices:
         found: dict[str, Candidate] = {}
         for _ in range(4 * n):
             fitting = [name for name, (_, n) in LATTICES.items() if n <= space.max_atoms]
-            sites, count = LATTICES[str(rng.choice(fitting))]
+            weights = np.array([RARE if name == "fcc8" else 1.0 for name in fitting])
+            sites, count = LATTICES[str(rng.choice(fitting, p=weights / weights.sum()))]
             species = tuple(sorted(str(s) for s in rng.choice(space.allowed, size=count)))
             if not set(space.required) <= set(species):
                 continue
