@@ -72,7 +72,9 @@ def main() -> int:
     steps = max(options.rounds // 4, 1)
     table: list[tuple[int, list[Use]]] = []
     with tempfile.TemporaryDirectory() as folder:
-        show = PrefectShow(Path(folder), PrefectSettings(enabled=True, start_wait_s=0.0), print)
+        show = PrefectShow(
+            Path(folder), PrefectSettings(enabled=True, home="", restart_after_s=30.0, digest_cron="0 8 * * *"), print
+        )
         show.start()
         began = time.monotonic()
         while not show.server.is_well:

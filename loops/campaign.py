@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
 import time
 from contextlib import suppress
@@ -20,13 +21,14 @@ from ..tools.core.types import GoalSpec, RoundPlan, Understanding
 from .briefing import make_brief
 from .chronometer import active_seconds
 from .clock import StageClock
-from .flow import PrefectShow
+from .flow import Artifact, PrefectShow
 from .judgement import calibration_of
 from .knowledge import Knowledge
 from .ledger import Ledger, counts, holds_ledger
 from .ledger.bookings import EVALUATIONS, Account, caps_of
 from .lock import CampaignLock
 from .paying import Payments
+from .prefect_server import Patience
 from .round import Round, StageRunner, prepare_references
 from .settings import OPERATIONAL, Settings
 from .view import View
@@ -137,7 +139,14 @@ class Campaign:
             return self.goal.budget.wall_hours * 3600 - (earlier + time.monotonic() - began)
 
         payments = Payments(self.ledger, parts.evaluator, parts.settings.costs.prices(), view, seconds_left)
-        show = PrefectShow(self.directory, parts.settings.prefect, view.note)
+        prefect = parts.settings.prefect
+        show = PrefectShow(
+            self.directory,
+            prefect,
+            view.note,
+            server_home=Path(prefect.home) if prefect.home else None,
+            patience=Patience(restart_after_s=prefect.restart_after_s),
+        )
         show.start()
         reason = ""
         try:
@@ -230,21 +239,30 @@ class Campaign:
         name = f"{self.directory.name} · round {plan.round}"
         show.run_round(name, body, lambda: self._artifacts(plan.round, plan))
 
-    def _artifacts(self, number: int, plan: RoundPlan) -> dict[str, str]:
+    def _artifacts(self, number: int, plan: RoundPlan) -> list[Artifact]:
         knowledge = Knowledge.read(self.ledger)
-        lines = [
-            f"# Round {number}",
-            plan.reason,
-            "",
-            "| formula | space group | " + " | ".join(self.goal.properties) + " |",
+        rows = [
+            {
+                "formula": m.entry.formula,
+                "space group": m.member.recognition.space_group_symbol,
+                **{n: f"{m.values[n].value:.4g}" if n in m.values else "–" for n in self.goal.properties},
+            }
+            for m in knowledge.measured
+            if m.entry.round == number
         ]
-        lines.append("|---|---|" + "---|" * len(self.goal.properties))
-        for m in knowledge.measured:
-            if m.entry.round == number:
-                cells = [f"{m.values[p].value:.4g}" if p in m.values else "–" for p in self.goal.properties]
-                what = f"{m.entry.formula} | {m.member.recognition.space_group_symbol}"
-                lines.append(f"| {what} | {' | '.join(cells)} |")
-        return {f"round-{number}": "\n".join(lines)}
+        # A shared server shows many campaigns: each has artifacts of its own, of which every round is a version.
+        prefix = re.sub(r"[^a-z0-9]+", "-", self.directory.name.lower()).strip("-") or "campaign"
+        account = self.ledger.accounts()[EVALUATIONS]
+        share = 100 * account.spent / account.cap if account.cap else 0.0
+        made = [
+            Artifact("table", f"{prefix}-crystals", f"Crystals evaluated in round {number}", rows),
+            Artifact("markdown", f"{prefix}-plan", f"Plan of round {number}", plan.reason),
+            Artifact("progress", f"{prefix}-budget", "Evaluations spent, %", min(100.0, share)),
+        ]
+        report = self.directory / "report.html"
+        if report.exists():
+            made.append(Artifact("link", f"{prefix}-report", "Report", report.resolve().as_uri()))
+        return made
 
 
 def goal_elements(goal: GoalSpec) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,10 @@ from .settings import Settings
 from .summary import summarise
 
 DIGEST_EVERY_S = 600.0
+PREFECT = ".prefect"
+"""Folder of the shared server, below the root; its token is in the file `auth`."""
+
+ACTIONS = "lodestone.loops.service.actions:act"
 
 
 def serve(options: argparse.Namespace, settings: Settings) -> int:
@@ -76,6 +81,11 @@ def _serve(root: Path, service: ServiceSettings, settings: Settings, notifier: N
     handle_signals(supervisor)
     print(f"Looking after campaigns in {root.resolve()} (process {os.getpid()}). Ctrl-C stops cleanly.", flush=True)
     next_digest = time.monotonic()
+    ended = threading.Event()
+    shown = threading.Thread(target=_show, args=(root, settings, ended), name="prefect", daemon=True)
+    if settings.prefect.enabled:
+        os.environ["LODESTONE_PREFECT__HOME"] = str((root / PREFECT).resolve())
+        shown.start()
 
     def every_step() -> None:
         nonlocal next_digest
@@ -84,6 +94,33 @@ def _serve(root: Path, service: ServiceSettings, settings: Settings, notifier: N
             digest.tick()
 
     supervisor.run(every_step)
+    ended.set()
+    if settings.prefect.enabled:
+        shown.join(20.0)
+
+
+def _show(root: Path, settings: Settings, ended: threading.Event) -> None:
+    """Keep the shared Prefect server and what can be pressed in it going; the campaigns do not depend on it."""
+    from .prefect_deploy import Deployments
+    from .prefect_server import Patience, PrefectServer
+
+    def note(text: str) -> None:
+        print(f"{datetime.now():%Y-%m-%d %H:%M:%S} prefect: {text}", flush=True)
+
+    prefect = settings.prefect
+    server = PrefectServer((root / PREFECT).resolve(), note, Patience(restart_after_s=prefect.restart_after_s))
+    deployments = Deployments(root.resolve(), server, ACTIONS, note, prefect.digest_cron)
+    try:
+        while not ended.wait(1.0):
+            try:
+                server.watch()
+                deployments.watch()
+            except Exception as error:  # noqa: BLE001  whatever Prefect does, the campaigns go on
+                note(f"{type(error).__name__}: {str(error)[:200]}")
+                ended.wait(30.0)
+    finally:
+        deployments.stop()
+        server.stop()
 
 
 def control(options: argparse.Namespace) -> int:

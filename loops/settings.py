@@ -158,7 +158,9 @@ class PrefectSettings(Frozen):
     """`[prefect]`"""
 
     enabled: bool
-    start_wait_s: float = Field(ge=0, le=600)
+    home: str
+    restart_after_s: float = Field(ge=1, le=3600)
+    digest_cron: str
 
 
 class Settings(Frozen):

@@ -35,7 +35,11 @@ TORCH_AT_THE_TOP = {
     "tools/recognise/train.py",
     "tools/recognise/weights.py",
 }
-ALONE = {"prefect": {"loops/flow.py"}, "chgnet": {"tools/relax/chgnet.py"}}
+ALONE = {
+    "prefect": {"loops/prefect_mirror.py", "loops/prefect_deploy.py", "loops/prefect_actions.py"},
+    "distributed": {"loops/compute/cluster.py", "loops/compute/evaluating.py"},
+    "chgnet": {"tools/relax/chgnet.py"},
+}
 
 
 def imports(path: Path, top_level: bool) -> set[str]:

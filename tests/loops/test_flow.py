@@ -51,7 +51,7 @@ def notes(all_notes: list[str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def show(home: Path, tmp_path_factory: pytest.TempPathFactory, all_notes: list[str]) -> Iterator[PrefectShow]:
-    settings = PrefectSettings(enabled=True, start_wait_s=0.0)
+    settings = PrefectSettings(enabled=True, home="", restart_after_s=30.0, digest_cron="0 8 * * *")
     directory = tmp_path_factory.mktemp("campaign")
     made = PrefectShow(directory, settings, all_notes.append, server_home=home, patience=QUICK)
     made.start()
@@ -223,7 +223,7 @@ def test_a_mirror_that_dies_in_a_round_shows_the_round_once(home: Path, show: Pr
 
 
 def test_what_a_killed_session_did_not_show_is_shown_by_the_next(home: Path, tmp_path: Path) -> None:
-    settings = PrefectSettings(enabled=True, start_wait_s=0.0)
+    settings = PrefectSettings(enabled=True, home="", restart_after_s=30.0, digest_cron="0 8 * * *")
     killed = PrefectShow(tmp_path, settings, print, server_home=home, patience=QUICK)
     killed._spool.open()
     killed._spool.begin("cut").stage("relax")
@@ -300,7 +300,9 @@ def test_a_person_can_press_run_and_the_service_is_asked(
 
 
 def test_switched_off_it_starts_nothing(tmp_path: Path) -> None:
-    show = PrefectShow(tmp_path, PrefectSettings(enabled=False, start_wait_s=0.0), print)
+    show = PrefectShow(
+        tmp_path, PrefectSettings(enabled=False, home="", restart_after_s=30.0, digest_cron="0 8 * * *"), print
+    )
     show.start()
     ran: list[int] = []
     show.run_round("plain", lambda runner: runner("x", lambda: ran.append(1)), dict)
