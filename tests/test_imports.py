@@ -37,7 +37,7 @@ TORCH_AT_THE_TOP = {
 }
 ALONE = {
     "prefect": {"loops/prefect_mirror.py", "loops/prefect_deploy.py", "loops/prefect_actions.py"},
-    "distributed": {"loops/compute/cluster.py", "loops/compute/evaluating.py"},
+    "dask_jobqueue": {"loops/compute/cluster.py"},
     "chgnet": {"tools/relax/chgnet.py"},
 }
 

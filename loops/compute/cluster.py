@@ -91,13 +91,23 @@ class Engine:
         client = self.client
         return 0 if client is None else len(client.scheduler_info(n_workers=-1)["workers"])
 
-    def submit(self, function: Callable[..., str], *arguments: str, key: str, retries: int) -> Future | None:
-        """Have a function run on some worker; the same key is the same task. None where there is no cluster."""
+    def submit(
+        self, function: Callable[..., str], *arguments: str, key: str, retries: int, outlives_us: bool = False
+    ) -> Future | None:
+        """Have a function run on some worker; the same key is the same task. None where there is no cluster.
+
+        `outlives_us`: it goes on when this process dies; other tasks are dropped with it.
+        """
         client = self.client
         if client is None or (not self.workers() and self._cluster is None):
             return None
         try:
-            return client.submit(function, *arguments, key=key, retries=retries, pure=True)
+            future = client.submit(function, *arguments, key=key, retries=retries, pure=True)
+            if outlives_us:
+                from distributed import fire_and_forget
+
+                fire_and_forget(future)
+            return future
         except (OSError, RuntimeError) as error:
             self.note(f"The Dask cluster took no task ({error}); the agent works by itself.")
             return None

@@ -107,13 +107,11 @@ class DistributedEvaluator:
             allowed = {key: limits[key]} if limits and key in limits else None
             order = self.inner.prepare_order(key, request, allowed)
             name = f"evaluate-{key}-{attempt}-{count}"
-            task = self._engine.submit(tasks.evaluate, str(self.inner.jobs.root), str(order), key=name, retries=0)
+            where = str(self.inner.jobs.root)
+            task = self._engine.submit(tasks.evaluate, where, str(order), key=name, retries=0, outlives_us=True)
             if task is None:
                 self.inner.submit([(key, request)], allowed)
                 continue
-            from distributed import fire_and_forget
-
-            fire_and_forget(task)  # it goes on when this agent dies
             self._tasks[key], self._submitted[key] = task, count
 
     def lookup(self, key: str) -> JobStatus:
