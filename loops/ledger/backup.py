@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ...tools.core.errors import LedgerError
+from ...tools.evaluate.process import sync_path
 from .ledger import Ledger
 from .store import FILE_NAME
 from .verify import verify
@@ -35,9 +36,9 @@ def backup(ledger: Ledger, target: Path) -> int:
             raise LedgerError(
                 f"The copy of {ledger.store.where} is not sound: {found.problems[0]}", "Verify the ledger."
             )
-        _sync(copy)
+        sync_path(copy)
         os.link(copy, target)
-        _sync(target.parent)
+        sync_path(target.parent)
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"Cannot copy to {target}: {error}.", "Free space or choose another place.") from error
     finally:
@@ -57,7 +58,7 @@ def restore(copy: Path, directory: Path) -> None:
     try:
         fresh.unlink(missing_ok=True)
         fresh.write_bytes(copy.read_bytes())
-        _sync(fresh)
+        sync_path(fresh)
         journal = directory / f"{FILE_NAME}-journal"
         if place.exists():
             number = 1
@@ -68,16 +69,8 @@ def restore(copy: Path, directory: Path) -> None:
         if journal.exists():
             journal.rename(directory / f"{FILE_NAME}.replaced-journal")
         fresh.rename(place)
-        _sync(directory)
+        sync_path(directory)
     except OSError as error:
         raise LedgerError(
             f"Cannot restore into {directory}: {error.strerror}.", "Free space, check permissions."
         ) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

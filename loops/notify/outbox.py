@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError
 
 from ...tools.core.failpoints import passing
 from ...tools.core.types import Frozen
-from ...tools.evaluate.process import create_durably, write_durably
+from ...tools.evaluate.process import create_durably, sync_path, write_durably
 from .channel import Attempts, Channel, Outcome
 from .message import Notification
 
@@ -221,8 +221,8 @@ class Outbox:
                 if not os.path.exists(self._directory / name):
                     create_durably(self._directory / name, entry.canonical_json())
                 os.replace(self._directory / name, self._directory / folder / name)
-                _sync(self._directory / folder)
-                _sync(self._directory)
+                sync_path(self._directory / folder)
+                sync_path(self._directory)
                 self._unsaved.pop(name, None)
             except OSError as error:
                 log.warning("Cannot move a message to %s/%s (%s)", self._directory, folder, error.strerror)
@@ -306,7 +306,7 @@ class Outbox:
                         known.write("\n" + "\n".join(path.name for path in oldest) + "\n")
                         known.flush()
                         os.fsync(known.fileno())
-                    _sync(self._directory)
+                    sync_path(self._directory)
                     for path in oldest:
                         path.unlink(missing_ok=True)
                 except OSError as error:
@@ -353,11 +353,3 @@ def _files(folder: Path) -> list[Path]:
     except OSError as error:
         log.warning("Cannot read %s (%s)", folder, error.strerror)
         return []
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -105,7 +105,7 @@ def write_durably(path: Path, text: str) -> None:
     """Replace a file in one step: readers see the old text or the new, also after a power cut."""
     temporary = _write_beside(path, text)
     os.replace(temporary, path)
-    _sync_folder(path.parent)
+    sync_path(path.parent)
 
 
 def create_durably(path: Path, text: str) -> bool:
@@ -120,7 +120,7 @@ def create_durably(path: Path, text: str) -> bool:
         return False
     finally:
         temporary.unlink()
-    _sync_folder(path.parent)
+    sync_path(path.parent)
     return True
 
 
@@ -148,8 +148,9 @@ def _write_beside(path: Path, text: str) -> Path:
     return Path(name)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -14,6 +14,7 @@ import pytest
 
 from lodestone.tools.core.types import Crystal, EvaluationRequest, JobStatus
 from lodestone.tools.evaluate.base import ProcessEvaluator
+from lodestone.tools.evaluate.registry import create_evaluator
 
 _ENTRY_POINT = "[lodestone.evaluators]\nfaulty-for-tests = faulty_evaluator:FaultyCalculationForTests\n"
 
@@ -59,3 +60,13 @@ def wait_until() -> Callable[..., None]:
             time.sleep(0.02)
 
     return wait
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Callable[..., ProcessEvaluator[Any]]:
+    """The faulty evaluator on this test's own jobs folder."""
+
+    def make(**settings: object) -> ProcessEvaluator:
+        return create_evaluator("faulty-for-tests", tmp_path / "jobs", {"runs": str(tmp_path / "runs"), **settings})
+
+    return make

@@ -19,22 +19,11 @@ from lodestone.tools.core.types import EvaluationRequest, JobLimits, JobStatus, 
 from lodestone.tools.evaluate.base import ProcessEvaluator
 from lodestone.tools.evaluate.job import Attempt
 from lodestone.tools.evaluate.process import mark_process
-from lodestone.tools.evaluate.registry import create_evaluator
 from lodestone.tools.evaluate.watchdog import Heartbeat
 
 Make = Callable[..., EvaluationRequest]
 Wait = Callable[..., None]
 pytestmark = pytest.mark.usefixtures("faulty_package")
-
-
-@pytest.fixture
-def faulty(tmp_path: Path) -> Callable[..., ProcessEvaluator[Any]]:
-    """The faulty evaluator on this test's own jobs folder."""
-
-    def make(**settings: object) -> ProcessEvaluator:
-        return create_evaluator("faulty-for-tests", tmp_path / "jobs", {"runs": str(tmp_path / "runs"), **settings})
-
-    return make
 
 
 def outcome(evaluator: ProcessEvaluator[Any], request: EvaluationRequest, wait: Wait, **limits: Any) -> Observation:

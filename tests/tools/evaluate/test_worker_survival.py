@@ -26,16 +26,6 @@ Wait = Callable[..., None]
 pytestmark = pytest.mark.usefixtures("faulty_package")
 
 
-@pytest.fixture
-def faulty(tmp_path: Path) -> Callable[..., ProcessEvaluator[Any]]:
-    """The faulty evaluator on this test's own jobs folder."""
-
-    def make(**settings: object) -> ProcessEvaluator:
-        return create_evaluator("faulty-for-tests", tmp_path / "jobs", {"runs": str(tmp_path / "runs"), **settings})
-
-    return make
-
-
 def _runs(evaluator: ProcessEvaluator[Any]) -> list[list[str]]:
     file = Path(evaluator.settings.runs)
     return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
