@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -17,11 +18,39 @@ from ...tools.evaluate.process import ProcessMark, is_alive, mark_process, read_
 Launch = Callable[[Path], Sequence[str]]
 MARK = "agent.json"
 LOG = Path("logs") / "agent.log"
+CAMPAIGN_LOCK = "campaign.lock"
 
 
 def resume_command(directory: Path) -> Sequence[str]:
     """What works on a campaign."""
     return [sys.executable, "-m", "lodestone.loops.cli", "resume", str(directory)]
+
+
+def resume_with(config: Path | None) -> Launch:
+    """`resume_command` with the service's own settings file; None: the one of the working folder."""
+    if config is None:
+        return resume_command
+    chosen = str(config.resolve())
+    return lambda d: [sys.executable, "-m", "lodestone.loops.cli", "--config", chosen, "resume", str(d)]
+
+
+def holder(directory: Path) -> str:
+    """Who works on a campaign now, by the lock on it; empty when nobody does. Raises OSError."""
+    try:
+        descriptor = os.open(directory / CAMPAIGN_LOCK, os.O_RDONLY)
+    except FileNotFoundError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        try:
+            mark = ProcessMark.model_validate_json(os.read(descriptor, 1000))
+        except ValidationError:
+            return "another process"
+        return f"process {mark.pid} on {mark.host[:100]}"
+    finally:
+        os.close(descriptor)
+    return ""
 
 
 class Child:
@@ -44,28 +73,36 @@ class Child:
         return True
 
     def start(self, launch: Launch, cores: set[int]) -> None:
-        """Start it on some cores; what it starts inherits them. Raises OSError."""
+        """Start it on some cores; what it starts inherits them. Raises OSError, and nothing runs then."""
         log = self.directory / LOG
-        log.parent.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(exist_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, len(cores)))}
-
-        def on_these_cores() -> None:
-            if cores:
-                os.sched_setaffinity(0, cores)
-
+        # Linux keeps this by thread, and a child inherits it from the thread that starts it: code between fork and
+        # exec, which is unsafe beside other threads, is not needed.
+        mine = os.sched_getaffinity(0)
         with log.open("ab") as file:
-            self._process = subprocess.Popen(
-                list(launch(self.directory)),
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-                preexec_fn=on_these_cores,
-            )
-        self.mark = mark_process(self._process.pid, or_zombie=True)
-        if self.mark is not None:
-            write_durably(self.directory / MARK, self.mark.model_dump_json())
+            os.sched_setaffinity(0, cores or mine)
+            try:
+                process = subprocess.Popen(
+                    list(launch(self.directory)),
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,
+                )
+            finally:
+                os.sched_setaffinity(0, mine)
+        mark = mark_process(process.pid, or_zombie=True)
+        try:
+            if mark is not None:
+                write_durably(self.directory / MARK, mark.model_dump_json())
+        except OSError:
+            # A service that is killed later could not find it again, and would start a second one.
+            process.kill()
+            process.wait()
+            raise
+        self._process, self.mark = process, mark
 
     def pin(self, cores: set[int]) -> None:
         """Move it to other cores; evaluations that run stay where they are, later ones inherit."""

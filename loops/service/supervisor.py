@@ -6,70 +6,33 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from ...tools.core.errors import LodestoneError
-from ...tools.core.types import Frozen
-from ...tools.evaluate.process import read_limited, write_durably
-from ..ledger import Ledger, holds_ledger
-from .child import Child, Launch, resume_command
-from .control import Control, read_control
+from ...tools.evaluate.process import write_durably
+from ..ledger import holds_ledger
+from .child import Child, Launch, holder, resume_command
+from .control import read_control
+from .glance import Ledgers
 from .housekeeping import Housekeeper
 from .settings import ServiceSettings
-from .shares import chosen, core_sets, shares
+from .shares import caught_up, chosen, core_sets, shares
+from .state import STATE_NAME, CampaignState, ServiceEvent, ServiceState, read_state
+from .watched import Watched
 
-State = Literal["waiting", "running", "stopping", "paused", "stopped", "finished", "backing off", "needs a person"]
-STATE_NAME = "service.json"
+__all__ = ["STATE_NAME", "CampaignState", "ServiceEvent", "ServiceState", "Supervisor", "handle_signals"]
+
 PERSON_CODES = {3: "the goal cannot be used", 4: "a setting is wrong"}
-
-
-class ServiceEvent(Frozen):
-    """Something that people may want to be told."""
-
-    kind: Literal["needs a person", "disk", "resumed"]
-    campaign: str
-    what: str
-
-
-class CampaignState(Frozen):
-    """Where one campaign stands in the eyes of the service."""
-
-    name: str
-    state: State
-    why: str = ""
-    pid: int | None = None
-    cores: int = 0
-    restarts: int = 0
-    used_core_s: float = 0.0
-    priority: int = 10
-
-
-class ServiceState(Frozen):
-    """What `lodestone serve --status` shows."""
-
-    pid: int
-    campaigns: tuple[CampaignState, ...] = ()
-
-
-@dataclass
-class _Campaign:
-    directory: Path
-    child: Child | None = None
-    state: State = "waiting"
-    why: str = ""
-    cores: int = 0
-    restarts: int = 0
-    failures: int = 0
-    used: float = 0.0
-    turn_began: float = 0.0
-    looked: float = 0.0
-    not_before: float = 0.0
-    stop_by: float = 0.0
-    progress: int = -1
-    person_at: float = 0.0
-    control: Control = field(default_factory=Control)
+IN_USE, INTERRUPTED = 8, 130
+"""Exit statuses of an agent."""
+ACTIVE = frozenset({"waiting", "running", "stopping", "backing off"})
+"""States of campaigns that take part in the sharing of cores."""
+LONGEST_TURN = 8
+"""Quanta after which a turn ends even in the middle of an evaluation."""
+LOOK_S = 5.0
+"""Between looks at the ledger of a campaign whose turn is over."""
+WRITE_S = 30.0
+"""Between notes of the used time, where nothing else changes."""
 
 
 class Supervisor:
@@ -99,11 +62,14 @@ class Supervisor:
         self._available = sorted(os.sched_getaffinity(0))
         if settings.cores:
             self._available = self._available[: settings.cores]
-        self._campaigns: dict[str, _Campaign] = {}
+        self._campaigns: dict[str, Watched] = {}
         self._house = Housekeeper(root, settings, notify)
+        self._ledgers = Ledgers()
         self._stopping = False
-        self._written = ""
-        self._used_before = self._remembered()
+        self._written: ServiceState | None = None
+        self._write_next = 0.0
+        self._remembered = read_state(root)
+        self._shared: set[str] = set()
 
     def run(self, besides: Callable[[], object] = lambda: None) -> None:
         """Until `stop` is called, as the handlers of SIGTERM and SIGINT do; `besides` is called at each step."""
@@ -120,181 +86,234 @@ class Supervisor:
     # --- one step ------------------------------------------------------------------------------
 
     def step(self) -> None:
-        """Look at everything once, and do what is due."""
-        self._find()
+        """Look at everything once, and do what is due. What is wrong with one campaign concerns no other."""
+        for directory in sorted(self._root.iterdir()):
+            self._find(directory)
+        self._forget()
         self._house.step([c.directory for c in self._campaigns.values()])
-        for campaign in self._campaigns.values():
-            self._look(campaign)
-        for campaign in self._campaigns.values():
-            self._obey(campaign)
+        for c in self._campaigns.values():
+            try:
+                self._look(c)
+                self._obey(c)
+                c.trouble = ""
+            except (LodestoneError, OSError) as error:
+                c.trouble = f"cannot be looked after now: {error}"
         self._share()
         self._write()
 
-    def _find(self) -> None:
-        for directory in sorted(p for p in self._root.iterdir() if p.is_dir()):
-            if directory.name in self._campaigns or not holds_ledger(directory):
-                continue
-            campaign = _Campaign(directory, used=self._used_before.get(directory.name, 0.0))
-            campaign.progress = _progress(directory)
+    def _find(self, directory: Path) -> None:
+        if directory.name in self._campaigns:
+            return
+        try:
+            if not directory.is_dir() or not holds_ledger(directory):
+                return
             child = Child(directory)
-            if child.adopt():
-                campaign.child, campaign.state = child, "running"
-                campaign.turn_began = campaign.looked = time.monotonic()
-                campaign.cores = 1
-            elif _finished(directory):
-                campaign.state = "finished"
-            self._campaigns[directory.name] = campaign
+            adopted = child.adopt()
+        except OSError:
+            return  # it cannot be read: it is not ours, or its disk will be back
+        c = Watched(directory)
+        if (old := self._remembered.get(directory.name)) is not None:
+            c.remember(old)
+        glance = self._ledgers.glance(directory)
+        if glance is not None and old is None:
+            c.progress = glance.progress
+        if adopted:
+            c.said = None
+            c.begin(child, set())  # its cores are set when they are shared out
+        elif glance is not None and glance.finished:
+            c.said = None
+            c.to("finished")
+        self._campaigns[directory.name] = c
 
-    def _look(self, c: _Campaign) -> None:
+    def _forget(self) -> None:
+        """Leave out campaigns that somebody moved away."""
+        for name, c in list(self._campaigns.items()):
+            try:
+                here = c.child is not None or holds_ledger(c.directory)
+            except OSError:
+                here = True
+            if not here:
+                self._remembered[name] = c.snapshot()
+                del self._campaigns[name]
+
+    def _look(self, c: Watched) -> None:
         """Notice that an agent has ended, and decide what follows."""
-        now = time.monotonic()
         c.control = read_control(c.directory)
         if c.child is None:
             return
         alive, code = c.child.poll()
-        c.used += (now - c.looked) * c.cores
-        c.looked = now
+        c.account()
         if alive:
-            if c.state == "stopping" and now > c.stop_by:
+            if c.state == "stopping" and time.monotonic() > c.stop_by:
                 c.child.kill()
             return
         c.child, was = None, c.state
-        progress = _progress(c.directory)
-        if _finished(c.directory):
-            c.state, c.why = "finished", ""
+        glance = self._ledgers.glance(c.directory)
+        got_on = glance is not None and glance.progress > c.progress
+        if glance is not None:
+            c.progress = glance.progress
+        if glance.finished if glance is not None else code == 0:
+            c.to("finished")
         elif was == "stopping":
-            c.state, c.why = "waiting", ""
-        elif code == 130:
-            c.state, c.why = "paused", "somebody interrupted it; `lodestone start` goes on"
-            c.person_at = time.time()
+            c.to("waiting")
+        elif code == INTERRUPTED:
+            c.hand_over("paused", "somebody interrupted it; `lodestone start` goes on")
         elif code in PERSON_CODES:
             self._ask(c, PERSON_CODES[code])
+        elif code == IN_USE and (who := holder(c.directory)):
+            c.wait_for(who)
         else:
-            c.failures = 0 if progress > c.progress else c.failures + 1
-            c.restarts += 1
             how = "it ended" if code is None else f"signal {-code}" if code < 0 else f"exit status {code}"
-            if c.failures >= self._settings.max_failures:
-                self._ask(c, f"{c.failures} times in a row without progress ({how}); see {c.directory}/logs/agent.log")
-            else:
-                wait = min(self._settings.backoff_max_s, self._settings.backoff_s * 2 ** max(0, c.failures - 1))
-                c.state, c.why, c.not_before = "backing off", how, now + wait
-        c.progress = progress
+            self._fail(c, how, got_on)
 
-    def _ask(self, c: _Campaign, why: str) -> None:
-        c.state, c.why, c.person_at = "needs a person", why, time.time()
-        self._notify(ServiceEvent(kind="needs a person", campaign=c.directory.name, what=why))
+    def _fail(self, c: Watched, how: str, got_on: bool = False) -> None:
+        c.failures = 0 if got_on else c.failures + 1
+        c.restarts += 1
+        if c.fail(how, self._settings):
+            self._ask(c, f"{c.failures} times in a row without progress ({how}); see {c.directory}/logs/agent.log")
 
-    def _obey(self, c: _Campaign) -> None:
+    def _ask(self, c: Watched, why: str) -> None:
+        c.hand_over("needs a person", why)
+        self._notify(ServiceEvent(kind="needs a person", campaign=c.name, what=why))
+
+    def _obey(self, c: Watched) -> None:
         """Bring a campaign to where it is wanted."""
-        wanted = "pause" if self._house.disk_is_full and c.control.wanted == "run" else c.control.wanted
         if c.state == "finished":
             return
-        if wanted == "run":
-            said_again = c.control.at > c.person_at
-            if c.state == "stopped" or (c.state in ("paused", "needs a person") and said_again):
-                c.state, c.why, c.failures = "waiting", "", 0
-            elif c.state == "paused" and c.why in ("", "disk"):
-                c.state, c.why = "waiting", ""
-            elif c.state == "backing off" and time.monotonic() >= c.not_before:
-                c.state = "waiting"
-            return
-        if c.child is not None:
-            self._end(c)
-        elif c.state not in ("paused", "stopped") or (wanted == "stop" and c.state == "paused"):
-            if wanted == "stop":
+        if c.said is not None:
+            if c.said == c.control.number:
+                return
+            c.said, c.failures = None, 0
+            c.to("waiting")
+        full = self._house.why_paused(c.directory)
+        if c.control.wanted == "run" and not full:
+            due = c.state == "backing off" and time.monotonic() >= c.not_before
+            if due or c.state in ("paused", "stopped"):
+                c.to("waiting")
+        elif c.child is not None:
+            c.end(self._settings)
+        elif c.control.wanted == "stop":
+            if c.state != "stopped":
                 self._cancel(c.directory)
-            c.state = "stopped" if wanted == "stop" else "paused"
-            c.why = "disk" if self._house.disk_is_full else ""
+                c.to("stopped", c.control.reason)
+        else:
+            c.to("paused", full if c.control.wanted == "run" else c.control.reason)
 
-    def _end(self, c: _Campaign) -> None:
-        if c.state != "stopping" and c.child is not None:
-            c.child.ask_to_stop()
-            c.state, c.stop_by = "stopping", time.monotonic() + self._settings.stop_wait_s
+    # --- shares --------------------------------------------------------------------------------
 
     def _share(self) -> None:
         """Give cores to those whose turn it is."""
         now = time.monotonic()
         cores = len(self._available)
-        wanting = {n: c for n, c in self._campaigns.items() if c.state in ("waiting", "running")}
-        usage = {n: c.used for n, c in wanting.items()}
+        self._catch_up()
+        wanting = {
+            n: c
+            for n, c in self._campaigns.items()
+            if c.state == "running" or (c.state == "waiting" and now >= c.not_before and not c.trouble)
+        }
         weights = {n: c.control.priority for n, c in wanting.items()}
         running = [n for n, c in wanting.items() if c.state == "running"]
-        kept = [n for n in running if now - wanting[n].turn_began < self._settings.quantum_s]
-        busy = sum(c.child is not None for c in self._campaigns.values())
-        turn = chosen(usage, weights, kept, cores)
+        kept = [n for n in running if now - wanting[n].began < self._settings.quantum_s]
+        turn = chosen({n: c.turns for n, c in wanting.items()}, kept, cores)
         for name in running:
-            if name not in turn:
-                self._end(wanting[name])
-        fresh = [n for n in turn if wanting[n].state == "waiting"][: max(0, cores - busy)]
-        working = [n for n in running if wanting[n].state == "running"] + fresh
-        counts = shares(working[:cores], weights, cores)
-        sets = core_sets(counts, self._available)
-        for name in working:
+            if name in turn:
+                wanting[name].over_at = None
+            elif self._may_leave(wanting[name], now):
+                wanting[name].end(self._settings)
+        busy = sum(c.child is not None for c in self._campaigns.values())
+        fresh = [n for n in turn if wanting[n].state == "waiting" and not self._in_use(wanting[n])]
+        fresh = fresh[: max(0, cores - busy)]
+        working = ([n for n in running if wanting[n].state == "running"] + fresh)[:cores]
+        counts = shares(working, weights, cores)
+        sets = core_sets(counts, self._available, {n: wanting[n].cores for n in working if wanting[n].child})
+        for name, mine in sets.items():
             c = wanting[name]
-            if c.child is not None and name in sets and c.cores != counts[name]:
-                c.child.pin(sets[name])
-                c.cores = counts[name]
-        for name in fresh:
-            c = wanting[name]
-            child = Child(c.directory)
             try:
-                child.start(self._launch, sets[name])
+                if c.child is None:
+                    child = Child(c.directory)
+                    child.start(self._launch, mine)
+                    c.begin(child, mine)
+                elif c.cores != mine:
+                    c.child.pin(mine)
+                    c.cores = mine
             except OSError as error:
-                c.failures += 1
-                c.state, c.why = "backing off", f"cannot be started: {error.strerror}"
-                c.not_before = now + min(self._settings.backoff_max_s, 2.0**c.failures)
-                continue
-            c.child, c.state, c.why = child, "running", ""
-            c.cores = counts[name]
-            c.turn_began = c.looked = now
+                if c.child is None:
+                    c.began = 0.0
+                    self._fail(c, f"cannot be started: {error.strerror or error}")
+                else:
+                    c.trouble = f"cannot be moved to other cores: {error.strerror}"
+
+    def _catch_up(self) -> None:
+        """Those that join the sharing begin where the others are."""
+        active = {n for n, c in self._campaigns.items() if c.state in ACTIVE}
+        there = [self._campaigns[n].turns for n in active & self._shared]
+        for name in active - self._shared:
+            self._campaigns[name].turns = caught_up(self._campaigns[name].turns, there)
+        self._shared = active
+
+    def _may_leave(self, c: Watched, now: float) -> bool:
+        """Whether a campaign whose turn is over is at a good place to stop: something was just recorded, and no
+        evaluation runs, which would share its core, and its time limit, with the next campaign."""
+        over_s = now - c.began
+        if over_s >= LONGEST_TURN * self._settings.quantum_s:
+            return True
+        if now < c.look_again:
+            return False
+        c.look_again = now + min(LOOK_S, self._settings.quantum_s / 4)
+        glance = self._ledgers.glance(c.directory)
+        if glance is None:
+            return over_s >= 2 * self._settings.quantum_s
+        if c.over_at is None:
+            c.over_at = glance.progress
+        got_on = glance.progress > c.over_at or over_s >= 2 * self._settings.quantum_s
+        return got_on and not glance.evaluating
+
+    def _in_use(self, c: Watched) -> bool:
+        """Whether somebody else works on a campaign that would be started."""
+        try:
+            who = holder(c.directory)
+        except OSError as error:
+            c.trouble = f"its lock cannot be read: {error.strerror}"
+            return True
+        if who:
+            c.wait_for(who)
+        return bool(who)
 
     # --- the end, and what is remembered -------------------------------------------------------
 
     def shut_down(self) -> None:
         """Stop every agent cleanly; jobs go on, and are collected when the service is back."""
-        for c in self._campaigns.values():
-            if c.child is not None:
-                c.child.ask_to_stop()
+        working = [c for c in self._campaigns.values() if c.child is not None]
+        for c in working:
+            c.end(self._settings)
         deadline = time.monotonic() + self._settings.stop_wait_s
-        while time.monotonic() < deadline and any(c.child and c.child.poll()[0] for c in self._campaigns.values()):
+        while time.monotonic() < deadline and any(c.child and c.child.poll()[0] for c in working):
             time.sleep(0.05)
-        for c in self._campaigns.values():
+        for c in working:
             if c.child is not None and c.child.poll()[0]:
                 c.child.kill()
+            c.account()
             c.child = None
+            c.to("waiting", "the service was ended")
+        self._write_next = 0.0
         self._write()
 
     def state(self) -> ServiceState:
         """Where everything stands."""
-        return ServiceState(
-            pid=os.getpid(),
-            campaigns=tuple(
-                CampaignState(
-                    name=name,
-                    state=c.state,
-                    why=c.why,
-                    pid=c.child.mark.pid if c.child is not None and c.child.mark is not None else None,
-                    cores=c.cores if c.child is not None else 0,
-                    restarts=c.restarts,
-                    used_core_s=round(c.used),
-                    priority=c.control.priority,
-                )
-                for name, c in sorted(self._campaigns.items())
-            ),
-        )
+        found = tuple(c.snapshot() for _, c in sorted(self._campaigns.items()))
+        return ServiceState(pid=os.getpid(), campaigns=found)
 
     def _write(self) -> None:
-        text = self.state().model_dump_json(indent=1)
-        if text != self._written and not self._house.disk_is_full:
-            write_durably(self._root / STATE_NAME, text)
-            self._written = text
-
-    def _remembered(self) -> dict[str, float]:
+        state = self.state()
+        if state == self._written:
+            return
+        if _without_time(state) == _without_time(self._written) and time.monotonic() < self._write_next:
+            return
         try:
-            old = ServiceState.model_validate_json(read_limited(self._root / STATE_NAME, 10_000_000) or "")
-        except ValueError:
-            return {}
-        return {c.name: c.used_core_s for c in old.campaigns}
+            write_durably(self._root / STATE_NAME, state.model_dump_json(indent=1))
+        except OSError:
+            return  # a disk that refuses is noticed, and told, elsewhere; this is tried again at the next step
+        self._written, self._write_next = state, time.monotonic() + WRITE_S
 
 
 def handle_signals(supervisor: Supervisor) -> None:
@@ -303,16 +322,8 @@ def handle_signals(supervisor: Supervisor) -> None:
         signal.signal(number, lambda *_: supervisor.stop())
 
 
-def _progress(directory: Path) -> int:
-    """Number of the last event; -1 for a ledger that cannot be read now."""
-    try:
-        return Ledger.open(directory, read_only=True).last_seq()
-    except LodestoneError:
-        return -1
-
-
-def _finished(directory: Path) -> bool:
-    try:
-        return bool(Ledger.open(directory, read_only=True).meta("status") == "finished")
-    except LodestoneError:
-        return False
+def _without_time(state: ServiceState | None) -> list[CampaignState] | None:
+    """A state without what changes all the time."""
+    if state is None:
+        return None
+    return [c.model_copy(update={"used_core_s": 0.0, "turns": 0.0}) for c in state.campaigns]
