@@ -86,6 +86,8 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("directory", type=Path, metavar="DIR")
         if name == "priority":
             command.add_argument("priority", type=int, metavar="1..100")
+        else:
+            command.add_argument("--reason", default="", metavar="WORDS", help="why; `serve --status` shows it")
         _json_flag(command)
 
     notify = commands.add_parser("notify", help="notifications by webhook, mail or on the desktop")

@@ -22,9 +22,10 @@ from .notify.digest import DailyDigest
 from .notify.digest import Summary as DigestSummary
 from .notify.message import Kind, Notification
 from .notify.notifier import Notifier
+from .service.child import resume_with
 from .service.control import read_control, write_control
-from .service.settings import ServiceSettings
-from .service.supervisor import STATE_NAME, ServiceEvent, ServiceState, Supervisor, handle_signals
+from .service.state import STATE_NAME, ServiceEvent, ServiceState
+from .service.supervisor import Supervisor, handle_signals
 from .service.unit import install_unit
 from .settings import Settings
 from .summary import summarise
@@ -42,7 +43,7 @@ def serve(options: argparse.Namespace, settings: Settings) -> int:
     if options.status:
         return _status(root, options.json)
     if options.install_unit:
-        path, commands = install_unit(root)
+        path, commands = install_unit(root, config=options.config)
         print(f"Wrote {path}. Switch it on with:")
         for command in commands:
             print(f"  {command}")
@@ -55,13 +56,13 @@ def serve(options: argparse.Namespace, settings: Settings) -> int:
     lock.acquire()
     try:
         with Notifier(root, settings.notify) as notifier:
-            _serve(root, settings.service, settings, notifier)
+            _serve(root, settings, notifier, options.config)
     finally:
         lock.release()
     return 0
 
 
-def _serve(root: Path, service: ServiceSettings, settings: Settings, notifier: Notifier) -> None:
+def _serve(root: Path, settings: Settings, notifier: Notifier, config: Path | None) -> None:
     def tell(event: ServiceEvent) -> None:
         print(f"{datetime.now():%Y-%m-%d %H:%M:%S} {event.campaign}: {event.kind}: {event.what}", flush=True)
         kind: Kind = "success" if event.kind == "resumed" else "person"
@@ -77,7 +78,7 @@ def _serve(root: Path, service: ServiceSettings, settings: Settings, notifier: N
         )
 
     digest = DailyDigest(root, root, settings.notify, notifier, _for_digest, holds_ledger)
-    supervisor = Supervisor(root, service, tell, cancel=cancel_jobs)
+    supervisor = Supervisor(root, settings.service, tell, launch=resume_with(config), cancel=cancel_jobs)
     handle_signals(supervisor)
     print(f"Looking after campaigns in {root.resolve()} (process {os.getpid()}). Ctrl-C stops cleanly.", flush=True)
     next_digest = time.monotonic()
@@ -128,7 +129,8 @@ def control(options: argparse.Namespace) -> int:
     if options.command == "priority":
         said = write_control(options.directory, priority=options.priority)
     else:
-        said = write_control(options.directory, wanted={"start": "run"}.get(options.command, options.command))
+        wanted = {"start": "run"}.get(options.command, options.command)
+        said = write_control(options.directory, wanted=wanted, reason=options.reason)
     words = {"run": "goes on", "pause": "pauses", "stop": "stops"}[said.wanted]
     served = _is_served(options.directory.resolve().parent)
     if options.json:

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .settings import ServiceSettings
@@ -99,7 +100,8 @@ def rotate(log: Path, limit: float, keep: int) -> bool:
         os.truncate(log, 0)
     except OSError:
         # A full disk is noticed, and told, elsewhere; older logs have not moved.
-        copy.unlink(missing_ok=True)
+        with suppress(OSError):
+            copy.unlink()
         return False
     return True
 
@@ -108,8 +110,11 @@ def finished_scratch(jobs: Path) -> Iterator[Path]:
     """Scratch folders of evaluations that have a result, the oldest first."""
     found = []
     for result in jobs.glob("??/*/result.json"):
-        for run in result.parent.glob("run-*"):
-            found.append((result.stat().st_mtime, run))
+        try:
+            at = result.stat().st_mtime
+        except OSError:  # somebody has just removed the evaluation
+            continue
+        found += [(at, run) for run in result.parent.glob("run-*")]
     for _, run in sorted(found):
         yield run
 

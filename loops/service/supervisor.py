@@ -20,13 +20,9 @@ from .shares import caught_up, chosen, core_sets, shares
 from .state import STATE_NAME, CampaignState, ServiceEvent, ServiceState, read_state
 from .watched import Watched
 
-__all__ = ["STATE_NAME", "CampaignState", "ServiceEvent", "ServiceState", "Supervisor", "handle_signals"]
-
 PERSON_CODES = {3: "the goal cannot be used", 4: "a setting is wrong"}
 IN_USE, INTERRUPTED = 8, 130
 """Exit statuses of an agent."""
-ACTIVE = frozenset({"waiting", "running", "stopping", "backing off"})
-"""States of campaigns that take part in the sharing of cores."""
 LONGEST_TURN = 8
 """Quanta after which a turn ends even in the middle of an evaluation."""
 LOOK_S = 5.0
@@ -120,7 +116,7 @@ class Supervisor:
         if adopted:
             c.said = None
             c.begin(child, set())  # its cores are set when they are shared out
-        elif glance is not None and glance.finished:
+        elif glance.finished if glance is not None else old is not None and old.state == "finished":
             c.said = None
             c.to("finished")
         self._campaigns[directory.name] = c
@@ -245,7 +241,12 @@ class Supervisor:
 
     def _catch_up(self) -> None:
         """Those that join the sharing begin where the others are."""
-        active = {n for n, c in self._campaigns.items() if c.state in ACTIVE}
+        now = time.monotonic()
+        active = {
+            n
+            for n, c in self._campaigns.items()
+            if c.state in ("running", "stopping") or (c.state == "waiting" and now >= c.not_before)
+        }
         there = [self._campaigns[n].turns for n in active & self._shared]
         for name in active - self._shared:
             self._campaigns[name].turns = caught_up(self._campaigns[name].turns, there)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from lodestone.loops.service.housekeeping import Housekeeper, rotate, size_of
 from lodestone.loops.service.settings import ServiceSettings
-from lodestone.loops.service.shares import chosen, core_sets, shares
+from lodestone.loops.service.shares import caught_up, chosen, core_sets, shares
+from lodestone.loops.service.state import ServiceEvent
 from lodestone.loops.service.unit import install_unit, unit_text
 from lodestone.tools.core.errors import ConfigError
 
@@ -38,7 +39,7 @@ def test_over_time_each_gets_its_share_and_nobody_starves(table: dict[str, int],
     usage = dict.fromkeys(table, 0.0)
     rounds = 400
     for _ in range(rounds):
-        turn = chosen(usage, table, [], cores)
+        turn = chosen({n: usage[n] / table[n] for n in table}, [], cores)
         assert len(turn) == min(cores, len(table)) == len(set(turn))
         for name in turn:
             usage[name] += 1.0
@@ -49,8 +50,37 @@ def test_over_time_each_gets_its_share_and_nobody_starves(table: dict[str, int],
             assert had == pytest.approx(rounds * table[name] / total, abs=len(table) + 1)
 
 
+@given(st.integers(1, 5), st.floats(0, 1e6), st.lists(st.floats(0, 1e6), min_size=1, max_size=6))
+def test_one_that_joins_gets_no_more_than_a_turn_ahead(rounds: int, mine: float, others: list[float]) -> None:
+    turns = {f"old {n}": value for n, value in enumerate(others)}
+    turns["new"] = caught_up(mine, others)
+    assert turns["new"] >= mine
+    first = min(turns[n] for n in turns if n != "new")
+    order = []
+    for _ in range(rounds * 2):
+        (name,) = chosen(turns, [], 1)
+        order.append(name)
+        turns[name] += 1.0
+    if mine <= first:
+        assert order.count("new") <= rounds + 1, "those that were there would starve"
+        assert "new" in order
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abcde"), st.integers(1, 100), min_size=1), min_size=1, max_size=6))
+def test_cores_are_never_given_twice_and_kept_where_they_can_be(steps: list[dict[str, int]]) -> None:
+    current: dict[str, set[int]] = {}
+    for table in steps:
+        counts = shares(list(table), table, 8)
+        found = core_sets(counts, list(range(8)), current)
+        assert {n: len(s) for n, s in found.items()} == counts
+        assert sorted(c for s in found.values() for c in s) == list(range(8))
+        for name in set(found) & set(current):
+            assert len(found[name] & current[name]) == min(len(found[name]), len(current[name]))
+        current = found
+
+
 def test_those_whose_turn_is_not_over_stay() -> None:
-    assert chosen({"a": 100.0, "b": 0.0, "c": 5.0}, {"a": 1, "b": 1, "c": 1}, ["a"], 2) == ["a", "b"]
+    assert chosen({"a": 100.0, "b": 0.0, "c": 5.0}, ["a"], 2) == ["a", "b"]
 
 
 def test_a_log_keeps_its_newest_bytes_and_its_writer(tmp_path: Path) -> None:
@@ -102,16 +132,63 @@ def test_the_unit_brings_the_service_back_and_leaves_jobs_alone(tmp_path: Path) 
         install_unit(tmp_path, home=tmp_path, root_user=False)
 
 
+def test_a_log_that_cannot_be_copied_moves_no_older_one(tmp_path: Path) -> None:
+    log = tmp_path / "agent.log"
+    log.write_bytes(b"new" * 1000)
+    (tmp_path / "agent.log.1").write_bytes(b"old")
+    (tmp_path / ".agent.log.tmp").mkdir()  # stands in for a disk that refuses the copy
+    for _ in range(3):
+        assert not rotate(log, 999, 3)
+    assert (tmp_path / "agent.log.1").read_bytes() == b"old"
+    assert log.read_bytes() == b"new" * 1000
+
+
+def test_one_that_stays_beyond_its_disk_pauses_and_people_are_told_once(tmp_path: Path) -> None:
+    big, small = tmp_path / "big", tmp_path / "small"
+    for directory, size in ((big, 2_000_000), (small, 1000)):
+        directory.mkdir()
+        (directory / "ledger.sqlite").write_bytes(b"x" * size)
+    events: list[ServiceEvent] = []
+    house = Housekeeper(tmp_path, ServiceSettings(max_disk_gb=0.001, min_free_gb=0.0), events.append)
+    for _ in range(3):
+        house._next = 0.0
+        house.step([big, small])
+    assert "bound of 0.001 GB" in house.why_paused(big)
+    assert house.why_paused(small) == ""
+    (big / "ledger.sqlite").write_bytes(b"x" * 1000)
+    house._next = 0.0
+    house.step([big, small])
+    assert house.why_paused(big) == ""
+    assert [(e.kind, e.campaign) for e in events] == [("disk", "big"), ("resumed", "big")]
+
+
 def test_odd_folder_names_are_quoted(tmp_path: Path) -> None:
-    text = unit_text(tmp_path / 'a "b" 50% $HOME\\x')
+    text = unit_text(tmp_path / 'a "b" 50% $HOME\\x', python="/opt/$x/python")
     (line,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
     assert r"a \"b\" 50%% $$HOME\\x" in line
+    assert line.startswith('ExecStart="/opt/$x/python" ')
+    with pytest.raises(ConfigError, match="control characters"):
+        unit_text(tmp_path / "a\nExecStartPre=touch b")
+
+
+def test_the_unit_keeps_the_settings_file_and_the_path_of_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/opt/my codes/bin:/usr/bin")
+    text = install_unit(Path("elsewhere/campaigns"), home=tmp_path, root_user=False)[0].read_text()
+    assert f'"--config" "{tmp_path}/config.toml" "serve"' in text
+    assert 'Environment="PATH=/opt/my codes/bin:/usr/bin"' in text
+    assert f"EnvironmentFile=-{tmp_path}/elsewhere/campaigns/service.env" in text
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    (tmp_path / "c").mkdir()
+@pytest.mark.parametrize("name", ["c", 'a "b" 50% $HOME\\x'])
+def test_systemd_accepts_the_unit(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name / "campaigns"
+    root.mkdir(parents=True)
     unit = tmp_path / "lodestone.service"
-    unit.write_text(unit_text(tmp_path / "c"))
+    unit.write_text(unit_text(root, config=tmp_path / name / "config.toml", path=os.environ["PATH"]))
     done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True, check=False)
     assert "lodestone.service" not in done.stderr, done.stderr

@@ -7,73 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from lodestone.loops.ledger import Ledger
 from lodestone.loops.service.control import read_control, write_control
-from lodestone.loops.service.settings import ServiceSettings
-from lodestone.loops.service.supervisor import CampaignState, ServiceEvent, ServiceState, Supervisor
+from lodestone.loops.service.state import ServiceState
 from lodestone.tools.core.errors import LedgerError
-
-AGENT = Path(__file__).parent / "agent_for_tests.py"
-QUICK = ServiceSettings(
-    cores=1, poll_s=0.05, quantum_s=0.4, max_failures=3, backoff_s=0.05, stop_wait_s=2.0, min_free_gb=0.0
-)
-
-
-def launch(directory: Path) -> list[str]:
-    return [sys.executable, str(AGENT), str(directory)]
-
-
-def campaign(root: Path, name: str, behaviour: str) -> Path:
-    directory = root / name
-    directory.mkdir(parents=True)
-    Ledger.create(directory, {"status": "running"})
-    (directory / "behaviour").write_text(behaviour)
-    return directory
-
-
-class Watched:
-    """A supervisor and what it said."""
-
-    def __init__(self, root: Path, settings: ServiceSettings = QUICK) -> None:
-        self.events: list[ServiceEvent] = []
-        self.cancelled: list[str] = []
-        self.supervisor = Supervisor(
-            root, settings, self.events.append, launch, lambda d: self.cancelled.append(d.name)
-        )
-
-    def state(self, name: str) -> CampaignState:
-        unseen = CampaignState(name=name, state="waiting")
-        return next((c for c in self.supervisor.state().campaigns if c.name == name), unseen)
-
-    def until(self, condition: Callable[[], bool], seconds: float = 20.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, self.supervisor.state()
-            self.supervisor.step()
-            time.sleep(0.03)
-
-
-@pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Callable[..., Watched]]:
-    made: list[Watched] = []
-
-    def make(settings: ServiceSettings = QUICK) -> Watched:
-        made.append(Watched(tmp_path, settings))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.supervisor.shut_down()
-
-
-def starts(directory: Path) -> list[list[str]]:
-    path = directory / "starts"
-    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+from tests.loops.service.watching import QUICK, Watched, campaign, starts
 
 
 def test_a_campaign_that_ends_is_finished_and_not_started_again(tmp_path: Path, watch: Callable[..., Watched]) -> None:
@@ -163,8 +105,8 @@ def test_three_campaigns_take_turns_on_one_core(tmp_path: Path, watch: Callable[
 def test_after_kill_9_of_the_service_its_agents_are_found_again(tmp_path: Path, watch: Callable[..., Watched]) -> None:
     directory = campaign(tmp_path, "a", "work")
     script = (
-        "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[2]);"
-        "from test_supervisor import QUICK, Supervisor, launch;"
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]);"
+        "from watching import QUICK, Supervisor, launch;"
         "s = Supervisor(Path(sys.argv[1]), QUICK, launch=launch); s.run()"
     )
     service = subprocess.Popen([sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)])
@@ -207,7 +149,7 @@ def test_what_the_service_knows_is_written_down(tmp_path: Path, watch: Callable[
     assert state.campaigns[0].priority == 30
     assert state.campaigns[0].state == "running"
     assert state.campaigns[0].cores == 1
-    assert starts(directory)[0][1:] == ["1", "1"]
+    assert starts(directory)[0][1:3] == ["1", "1"]
 
 
 def test_control_files(tmp_path: Path) -> None:
