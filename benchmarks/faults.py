@@ -3,8 +3,9 @@
 `--exhaustive`: one SIGKILL at each place that a run passes (before, inside and after every ledger transaction, before
 and after every step of a job and of the planner), in whichever process passes it, then recovery. `--kills N`: N
 SIGKILLs at random moments to the agent, its job supervisors and calculators, and with `--postgres` to the database
-server, with `--prefect` to the Prefect server. Then: results lost, evaluations charged twice, spend over a cap,
-contradictions found by `ledger verify`, and whether the outcome is that of the undisturbed run.
+server, with `--prefect` to the Prefect server, with `--dask` to the workers and the scheduler of a cluster. Then:
+results lost, evaluations charged twice, spend over a cap, contradictions found by `ledger verify`, and whether the
+outcome is that of the undisturbed run.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.postgres import PostgresServer
 from benchmarks.world import harness, parts
 from benchmarks.world.harness import Setup
+
+if TYPE_CHECKING:
+    from benchmarks.world.cluster import Cluster
 
 MAX_RECOVERIES = 10
 
@@ -144,7 +149,13 @@ def _one_case(setup: Setup, name: str, n: int, undisturbed: harness.Outcome, tal
 
 
 def at_random(
-    site: Path, folder: Path, kills: int, seed: int, server: PostgresServer | None = None, prefect: bool = False
+    site: Path,
+    folder: Path,
+    kills: int,
+    seed: int,
+    server: PostgresServer | None = None,
+    prefect: bool = False,
+    cluster: Cluster | None = None,
 ) -> Tally:
     """SIGKILLs at random moments, campaign after campaign, until there were enough."""
     rng = random.Random(seed)
@@ -167,7 +178,8 @@ def at_random(
                 raise SystemExit(f"The undisturbed run failed; see {quiet.directory.with_suffix('.log')}.")
             references[which] = harness.outcome(quiet.directory)
         setup = Setup(folder / f"campaign-{number}", site, **common)  # type: ignore[arg-type]
-        _torment(setup, rng, tally, kills, server)
+        setup.scheduler = cluster.address if cluster else ""
+        _torment(setup, rng, tally, kills, server, cluster)
         _compare(setup, _done(setup.directory), references[which], tally, f"campaign {number}")
         shutil.rmtree(setup.directory, ignore_errors=True)
         number += 1
@@ -175,7 +187,14 @@ def at_random(
     return tally
 
 
-def _torment(setup: Setup, rng: random.Random, tally: Tally, kills: int, server: PostgresServer | None) -> None:
+def _torment(
+    setup: Setup,
+    rng: random.Random,
+    tally: Tally,
+    kills: int,
+    server: PostgresServer | None,
+    cluster: Cluster | None,
+) -> None:
     """Run one campaign to its end, killing something every now and then."""
     pid = harness.start(setup)
     known: dict[str, str] = {}
@@ -195,6 +214,11 @@ def _torment(setup: Setup, rng: random.Random, tally: Tally, kills: int, server:
         if sum(tally.kills.values()) >= kills:
             continue
         victims = {"agent": [pid], "job": harness.job_processes(setup.directory), "prefect": _prefect(setup.directory)}
+        if cluster is not None:
+            cluster.mend()
+            victims["worker"] = [w.pid for w in cluster.workers]
+            if rng.random() < 0.1:
+                victims = {"scheduler": [cluster.scheduler.pid]}
         if server is not None and rng.random() < 0.1:
             server.kill()
             tally.kills["database"] += 1
@@ -266,12 +290,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--postgres", action="store_true", help="ledger in a PostgreSQL server, which is killed too")
     parser.add_argument("--prefect", action="store_true", help="with a Prefect server, which is killed too")
+    parser.add_argument("--dask", action="store_true", help="on a Dask cluster, whose processes are killed too")
     options = parser.parse_args(arguments)
     harness.preload()
     folder = Path(tempfile.mkdtemp(prefix="lodestone-faults-"))
     site = folder / "site"
     parts.install(site)
     server = PostgresServer() if options.postgres else None
+    cluster = _cluster(folder) if options.dask else None
     clean = True
     try:
         if options.exhaustive:
@@ -282,18 +308,28 @@ def main(arguments: list[str] | None = None) -> int:
             clean &= _explain(tally)
         if options.kills:
             began = time.monotonic()
-            tally = at_random(site, folder, options.kills, options.seed, server, options.prefect)
+            tally = at_random(site, folder, options.kills, options.seed, server, options.prefect, cluster)
             print(tally.table("kills at random moments"))
             print(f"| time | {time.monotonic() - began:.0f} s |")
             clean &= _explain(tally)
     finally:
         if server is not None:
             server.stop()
+        if cluster is not None:
+            cluster.stop()
     if clean:
         shutil.rmtree(folder)
     else:
         print(f"Kept for inspection: {folder}", file=sys.stderr)
     return 0 if clean else 1
+
+
+def _cluster(folder: Path) -> Cluster:
+    from benchmarks.world.cluster import Cluster
+
+    logs = folder / "cluster"
+    logs.mkdir()
+    return Cluster(logs, 3)
 
 
 def _explain(tally: Tally) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..tools.core.errors import LodestoneError
 from ..tools.core.types import Frozen
@@ -35,6 +37,9 @@ def checks(settings: Settings) -> list[Check]:
         *_models(settings),
         _prefect(settings),
         _materials_project(),
+        _ledger(settings),
+        _compute(settings),
+        _notify(settings),
     ]
 
 
@@ -142,3 +147,53 @@ def _materials_project() -> Check:
         detail="no key; hulls hold what the campaign itself finds",
         remedy="export MP_API_KEY=… (free, from materialsproject.org)",
     )
+
+
+def _ledger(settings: Settings) -> Check:
+    from .ledger.store import server_version
+
+    url = settings.ledger.url
+    if not url:
+        return Check(name="ledger", ok=True, detail="SQLite, a file in each campaign's folder")
+    try:
+        return Check(name="ledger", ok=True, detail=f"PostgreSQL {server_version(url)} answers")
+    except LodestoneError as error:
+        return Check(name="ledger", ok=False, detail=error.problem, remedy=error.remedy)
+
+
+def _compute(settings: Settings) -> Check:
+    compute = settings.compute
+    if compute.engine == "local":
+        return Check(name="compute", ok=True, detail="this machine")
+    name = f"compute ({compute.engine})"
+    needs = "distributed" if compute.engine == "dask" else "dask_jobqueue"
+    if find_spec(needs) is None:
+        return Check(name=name, ok=False, detail=f"{needs} is not installed", remedy="pip install 'lodestone[dask]'")
+    if compute.engine != "dask":
+        command = "sbatch" if compute.engine == "slurm" else "qsub"
+        if shutil.which(command) is None:
+            remedy = "run the agent where jobs can be submitted, or set [compute] engine = 'local'"
+            return Check(name=name, ok=False, detail=f"no `{command}` here", remedy=remedy)
+        return Check(name=name, ok=True, detail=f"`{command}`, at most {compute.jobs} jobs of {compute.cores} cores")
+    try:
+        address = urlsplit(compute.address)
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=3.0):
+            return Check(name=name, ok=True, detail=f"something answers at {compute.address}")
+    except (OSError, ValueError) as error:
+        remedy = "start one (`dask scheduler`), or set [compute] engine = 'local'"
+        return Check(name=name, ok=False, detail=f"nothing answers at '{compute.address}' ({error})", remedy=remedy)
+
+
+def _notify(settings: Settings) -> Check:
+    notify = settings.notify
+    has_webhook = bool(notify.webhook_url or os.environ.get(notify.webhook_url_env))
+    channels = {"webhook": has_webhook, "mail": bool(notify.smtp_host), "desktop": notify.desktop}
+    chosen = [name for name, is_set in channels.items() if is_set]
+    if not chosen:
+        return Check(
+            name="notifications",
+            ok=None,
+            detail="none; nobody is told when a campaign needs a person",
+            remedy="set [notify], then try `lodestone notify test`",
+        )
+    return Check(name="notifications", ok=True, detail=", ".join(chosen))

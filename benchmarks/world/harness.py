@@ -37,6 +37,8 @@ class Setup:
     settings: dict[str, Any] = field(default_factory=dict)
     evaluator: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    scheduler: str = ""
+    """Address of a Dask scheduler whose workers do the work; empty: the agent's own machine does."""
 
 
 class Notes(View):
@@ -105,8 +107,13 @@ def _campaign(setup: Setup) -> int:
             understanding = understanding.model_copy(update={"goal": spec})
         parts = world.parts(understanding.goal, chosen, directory, **setup.evaluator)
         campaign = Campaign.create(directory, understanding, chosen, parts)
+    notes = Notes(directory.with_suffix(".notes"))
+    if setup.scheduler:
+        from .cluster import fan_out
+
+        fan_out(parts, setup.scheduler, notes.note)
     try:
-        campaign.run(parts, Notes(directory.with_suffix(".notes")))
+        campaign.run(parts, notes)
     finally:
         campaign.close()
     return 0

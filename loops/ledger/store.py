@@ -182,6 +182,17 @@ def _postgres_address(url: str) -> sa.URL:
     return address.set(drivername="postgresql+psycopg")
 
 
+def server_version(url: str) -> str:
+    """The PostgreSQL that answers at an address. Raises ConfigError or LedgerError."""
+    address = _postgres_address(url)
+    engine = sa.create_engine(address, poolclass=sa.pool.NullPool, connect_args={"connect_timeout": 5})
+    try:
+        with engine.connect() as connection:
+            return str(connection.exec_driver_sql("SHOW server_version").scalar())
+    except sa.exc.DBAPIError as error:
+        raise _explain(error, f"{address.host or 'localhost'}/{address.database}") from error
+
+
 def _explain(error: sa.exc.DBAPIError, where: str) -> LodestoneError:
     text = " ".join(str(error.orig).split())[:300]
     if CAP_MARK in text:
