@@ -11,6 +11,26 @@ from typing import Literal
 from .errors import GoalError
 from .types import Frozen
 
+Language = Literal["en", "zh", "ru"]
+Fidelity = Literal["potential", "dft", "experiment"]
+
+
+class Source(Frozen):
+    """Something that yields a property, and what that costs."""
+
+    by: str
+    """Name of the evaluator, or `potential` for the one that relaxes."""
+    fidelity: Fidelity
+    core_s_per_atom: float
+    """Typical core seconds for each atom of a cell of about ten, on one core of 2020 or later."""
+
+
+POTENTIAL = Source(by="potential", fidelity="potential", core_s_per_atom=0.5)
+SEVENNET = Source(by="sevennet", fidelity="potential", core_s_per_atom=1.0)
+GPAW = Source(by="gpaw", fidelity="dft", core_s_per_atom=120.0)
+ESPRESSO = Source(by="espresso", fidelity="dft", core_s_per_atom=60.0)
+ENERGIES = (POTENTIAL, SEVENNET, GPAW, ESPRESSO)
+
 
 class PropertyDefinition(Frozen):
     """One row of the catalogue."""
@@ -21,12 +41,18 @@ class PropertyDefinition(Frozen):
     """The unit that values are stored in; any unit of the same dimension is accepted (pint)."""
     lower: float
     upper: float
-    synonyms: tuple[str, ...]
+    synonyms: dict[Language, tuple[str, ...]]
+    """Ways to say it. A `*` ends a stem: any letters may follow."""
     better: Literal["lower", "higher", "neither"]
     """What `improve` means when the request does not say."""
-    cheap: bool
-    """Whether the relaxation potential predicts it (else only an evaluator does)."""
+    sources: tuple[Source, ...]
+    """What yields it, the cheapest first."""
     meaning: str
+
+    @property
+    def cheap(self) -> bool:
+        """Whether the relaxation potential predicts it (else only an evaluator does)."""
+        return any(source.by == "potential" for source in self.sources)
 
 
 _ROWS = (
@@ -36,19 +62,43 @@ _ROWS = (
         unit="eV/atom",
         lower=0.0,
         upper=20.0,
-        synonyms=(
-            "energy above hull",
-            "energy above the hull",
-            "above the hull",
-            "hull distance",
-            "e_hull",
-            "ehull",
-            "e_above_hull",
-            "stability",
-            "decomposition energy",
-        ),
+        synonyms={
+            "en": (
+                "energy above hull",
+                "energy above the hull",
+                "energy above convex hull",
+                "energy above the convex hull",
+                "above the hull",
+                "above hull",
+                "above the convex hull",
+                "of the hull",
+                "of hull",
+                "of the convex hull",
+                "from the hull",
+                "from the convex hull",
+                "hull distance",
+                "hull energy",
+                "distance to the hull",
+                "distance from the hull",
+                "e_hull",
+                "ehull",
+                "e_above_hull",
+                "e above hull",
+                "e above the hull",
+                "decomposition energy",
+            ),
+            "zh": ("凸包以上能量", "能量高于凸包", "高于凸包", "凸包能", "离凸包的距离", "分解能", "凸包以上"),
+            "ru": (
+                "над выпукл* оболочк*",
+                "над оболочк*",
+                "энерги* над оболочк*",
+                "энерги* над выпукл* оболочк*",
+                "расстояни* до оболочки",
+                "энерги* распада",
+            ),
+        },
         better="lower",
-        cheap=True,
+        sources=ENERGIES,
         meaning="energy per atom above the convex hull of all phases known to the campaign, same method",
     ),
     PropertyDefinition(
@@ -57,15 +107,20 @@ _ROWS = (
         unit="eV/atom",
         lower=-10.0,
         upper=20.0,
-        synonyms=(
-            "formation energy",
-            "energy of formation",
-            "heat of formation",
-            "formation enthalpy",
-            "enthalpy of formation",
-        ),
+        synonyms={
+            "en": (
+                "formation energy",
+                "formation energies",
+                "energy of formation",
+                "heat of formation",
+                "formation enthalpy",
+                "enthalpy of formation",
+            ),
+            "zh": ("形成能", "生成能", "生成焓", "形成焓", "生成热"),
+            "ru": ("энерги* образования", "энтальпи* образования", "теплот* образования"),
+        },
         better="lower",
-        cheap=True,
+        sources=ENERGIES,
         meaning="energy per atom relative to the elements in their lowest known form, same method",
     ),
     PropertyDefinition(
@@ -74,9 +129,9 @@ _ROWS = (
         unit="g/cm^3",
         lower=0.0,
         upper=40.0,
-        synonyms=("density", "mass density"),
+        synonyms={"en": ("density", "densities", "mass density"), "zh": ("密度",), "ru": ("плотност*",)},
         better="neither",
-        cheap=True,
+        sources=ENERGIES,
         meaning="mass over volume of the relaxed cell",
     ),
     PropertyDefinition(
@@ -85,9 +140,13 @@ _ROWS = (
         unit="angstrom^3/atom",
         lower=1.0,
         upper=500.0,
-        synonyms=("volume per atom", "atomic volume", "volume/atom"),
+        synonyms={
+            "en": ("volume per atom", "atomic volume", "volume/atom", "volumes per atom"),
+            "zh": ("每原子体积", "原子体积", "每个原子的体积"),
+            "ru": ("объем* на атом", "атомн* объем*"),
+        },
         better="neither",
-        cheap=True,
+        sources=ENERGIES,
         meaning="volume of the relaxed cell over its number of atoms",
     ),
     PropertyDefinition(
@@ -96,9 +155,13 @@ _ROWS = (
         unit="GPa",
         lower=0.0,
         upper=1000.0,
-        synonyms=("bulk modulus", "incompressibility"),
+        synonyms={
+            "en": ("bulk modulus", "bulk moduli", "incompressibility"),
+            "zh": ("体积模量", "体模量", "体弹模量"),
+            "ru": ("модул* объемн* сжати*", "модул* объемн* упругости", "модул* сжати*", "объемн* модул*"),
+        },
         better="higher",
-        cheap=True,
+        sources=ENERGIES,
         meaning="Birch-Murnaghan fit to energies of strained cells around the minimum",
     ),
     PropertyDefinition(
@@ -107,14 +170,61 @@ _ROWS = (
         unit="eV",
         lower=0.0,
         upper=30.0,
-        synonyms=("band gap", "bandgap", "energy gap", "gap", "electronic gap"),
+        synonyms={
+            "en": ("band gap", "bandgap", "band gaps", "bandgaps", "energy gap", "gap", "gaps", "electronic gap"),
+            "zh": ("带隙", "能隙", "禁带宽度", "带隙宽度"),
+            "ru": (
+                "запрещенн* зон*",
+                "ширин* запрещенной зоны",
+                "ширин* щели",
+                "щель",
+                "щели",
+                "щелью",
+                "энергетическ* щел*",
+            ),
+        },
         better="higher",
-        cheap=False,
+        sources=(GPAW, ESPRESSO),
         meaning="Kohn-Sham gap between highest occupied and lowest empty level on the evaluator's k-mesh",
     ),
 )
 
 CATALOGUE: dict[str, PropertyDefinition] = {row.name: row for row in _ROWS}
+
+UNAVAILABLE: dict[str, dict[Language, tuple[str, ...]]] = {
+    "critical temperature": {
+        "en": ("critical temperature", "superconductor*", "superconducting", "tc"),
+        "zh": ("临界温度", "超导体", "超导"),
+        "ru": ("критическ* температур*", "сверхпроводник*", "сверхпроводящ*"),
+    },
+    "ionic conductivity": {
+        "en": ("ionic conductivity", "conductivity"),
+        "zh": ("离子电导率", "电导率"),
+        "ru": ("ионн* проводимост*", "проводимост*"),
+    },
+    "melting point": {
+        "en": ("melting point", "melting temperature"),
+        "zh": ("熔点",),
+        "ru": ("температур* плавления",),
+    },
+    "thermal conductivity": {
+        "en": ("thermal conductivity",),
+        "zh": ("热导率",),
+        "ru": ("теплопроводност*",),
+    },
+    "shear modulus": {"en": ("shear modulus",), "zh": ("剪切模量",), "ru": ("модул* сдвига",)},
+    "dielectric constant": {
+        "en": ("dielectric constant", "permittivity"),
+        "zh": ("介电常数",),
+        "ru": ("диэлектрическ* проницаемост*",),
+    },
+    "magnetic moment": {
+        "en": ("magnetic moment", "magnetisation", "magnetization"),
+        "zh": ("磁矩", "磁化强度"),
+        "ru": ("магнитн* момент*", "намагниченност*"),
+    },
+}
+"""Properties that people ask for and that nothing here yields yet: a bound on one is refused, never passed over."""
 
 
 def get_property(name: str) -> PropertyDefinition:

@@ -1,0 +1,181 @@
+"""What phrases mean, in three languages at once: one trie, filled from the files in `data/` and from the catalogue.
+
+A phrase is a row of pieces: a word of an alphabet, or one Chinese character. The longest phrase wins.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from ...tools.core.elements import ELEMENT_CLASSES, SYMBOLS
+from ...tools.core.properties import CATALOGUE, UNAVAILABLE
+from .names import ENGLISH_NAMES
+
+LANGUAGES = ("en", "zh", "ru")
+_HAN = r"\u3400-\u9fff\U00020000-\U0003134f"
+_LETTER = rf"(?:(?![{_HAN}])[^\W_])"
+PIECE = re.compile(rf"[{_HAN}]|{_LETTER}+(?:\.(?=[^\W\d_]){_LETTER}+)?(?:'{_LETTER}+)*")
+"""A Chinese character, or a word."""
+
+_RUSSIAN_SINGULAR = ("", "а", "у", "ом", "е", "ная", "ный", "ного", "ной")
+_RUSSIAN_PLURAL = ("ы", "ов", "ам", "ами", "ах", "ные", "ных")
+
+FILLER = "FILLER"
+Meaning = tuple[str, Any]
+"""Type of a token, and its value."""
+
+
+@dataclass
+class _Node:
+    exact: dict[str, _Node] = field(default_factory=dict)
+    stems: dict[str, _Node] = field(default_factory=dict)
+    meaning: Meaning | None = None
+
+
+class Lexicon:
+    """Phrases and their meanings."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+
+    def add(self, phrases: str | tuple[str, ...], kind: str, value: Any = None) -> None:
+        """Enter phrases (or one text of them, parted by ` | `); what stands already is kept."""
+        if isinstance(phrases, str):
+            phrases = tuple(p.strip() for p in phrases.split(" | "))
+        for phrase in phrases:
+            node = self._root
+            for piece in _pieces_of(phrase):
+                stem = piece.endswith("*")
+                table = node.stems if stem else node.exact
+                node = table.setdefault(piece.rstrip("*"), _Node())
+            if node.meaning is None:
+                node.meaning = (kind, value)
+
+    def longest(self, pieces: list[str], start: int) -> tuple[int, Meaning] | None:
+        """(number of pieces, meaning) of the longest phrase that begins at `start`."""
+        found: tuple[int, Meaning] | None = None
+        here = [self._root]
+        for index in range(start, len(pieces)):
+            here = [follower for node in here for follower in _followers(node, pieces[index])]
+            if not here:
+                break
+            meanings = [node.meaning for node in here if node.meaning]
+            if meanings:
+                found = index - start + 1, min(meanings, key=lambda m: m[0] == FILLER)
+        return found
+
+
+def _followers(node: _Node, piece: str) -> list[_Node]:
+    found = [node.exact[piece]] if piece in node.exact else []
+    if node.stems:
+        # The longest stem that fits says most about the word.
+        found += [node.stems[piece[:n]] for n in range(len(piece), 0, -1) if piece[:n] in node.stems]
+    return found
+
+
+def _pieces_of(phrase: str) -> list[str]:
+    text = fold(phrase)
+    return [match.group() + ("*" if text[match.end() : match.end() + 1] == "*" else "") for match in PIECE.finditer(text)]
+
+
+def fold(text: str) -> str:
+    """As phrases are compared: lower case, `ё` as `е`."""
+    return text.lower().replace("ё", "е")
+
+
+@cache
+def lexicon() -> Lexicon:
+    """All phrases. What is entered first wins where two languages, or two tables, hold the same words."""
+    found = Lexicon()
+    tables = {language: _table(language) for language in LANGUAGES}
+    for row in CATALOGUE.values():
+        found.add((row.name, row.label), "PROPERTY", row.name)
+        for synonyms in row.synonyms.values():
+            found.add(synonyms, "PROPERTY", row.name)
+    for name, languages in UNAVAILABLE.items():
+        for synonyms in languages.values():
+            found.add(synonyms, "UNAVAILABLE", name)
+    for name, symbol in ENGLISH_NAMES.items():
+        found.add((name,), "ELEMENT", symbol)
+    for language, table in tables.items():
+        _add_chemistry(found, language, table)
+        _add_numbers(found, table)
+        for kind, phrases in table["terminals"].items():
+            found.add(phrases, kind)
+    for table in tables.values():
+        found.add(tuple(table["filler"]["words"].split()), FILLER)
+    return found
+
+
+def _table(language: str) -> dict[str, Any]:
+    text = (files(__package__) / "data" / f"{language}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def _add_chemistry(found: Lexicon, language: str, table: dict[str, Any]) -> None:
+    elements = table.get("elements", {})
+    if language == "zh":
+        elements = dict(zip(SYMBOLS, elements["all"].split(), strict=True))
+    for symbol, phrases in elements.items():
+        found.add(phrases, "ELEMENT", symbol)
+    for name, phrases in table["prototypes"].items():
+        found.add(_plurals(language, phrases), "PROTOTYPE", name)
+    for key, kind in (("classes", "CLASS"), ("any_of_classes", "ANY_CLASS")):
+        for members, phrases in table[key].items():
+            value = ELEMENT_CLASSES[members] if kind == "ANY_CLASS" else tuple(members.split("-"))
+            _add_class(found, language, phrases, kind, value)
+    for members, phrases in table.get("compounds", {}).items():
+        found.add(phrases, "COMPOUND", tuple(members.split("-")))
+    for symbol, phrases in table.get("free_of", {}).items():
+        found.add(phrases, "FREE_OF", (symbol,))
+    for key, kind in (("groups", "GROUP"), ("non_groups", "NON_GROUP"), ("only_groups", "ONLY_GROUP")):
+        for name, phrases in table[key].items():
+            found.add(phrases, kind, ELEMENT_CLASSES[name])
+    for key, kind in (("crystal_systems", "CRYSTAL_SYSTEM"), ("evaluators", "EVALUATOR"), ("uses", "USE")):
+        for name, phrases in table[key].items():
+            found.add(phrases, kind, name)
+    for name, phrases in table["dimensionality"].items():
+        found.add(phrases, "DIMENSION", int(name))
+    for name, phrases in table["centrosymmetric"].items():
+        found.add(phrases, "CENTRE", name == "true")
+
+
+def _add_class(found: Lexicon, language: str, phrases: str, kind: str, value: tuple[str, ...]) -> None:
+    """A class of compounds: many (`oxides`), or, where the language can say so, one (`zinc oxide`)."""
+    for word in (p.strip() for p in phrases.split(" | ")):
+        if language == "en":
+            found.add((f"{word}s",), kind, value)
+            found.add((word,), "COMPOUND" if kind == "CLASS" else kind, value)
+        elif language == "ru":
+            found.add(tuple(word + ending for ending in _RUSSIAN_PLURAL), kind, value)
+            found.add(tuple(word + ending for ending in _RUSSIAN_SINGULAR), "COMPOUND" if kind == "CLASS" else kind, value)
+        else:
+            found.add((word,), kind, value)
+
+
+def _add_numbers(found: Lexicon, table: dict[str, Any]) -> None:
+    for value, phrases in table["durations"].items():
+        found.add(phrases, "DURATION", float(value))
+    for value, phrases in table["numbers"].items():
+        found.add(phrases, "NUMBER", float(value))
+    for value, phrases in table["times"].items():
+        found.add(phrases, "TIME", float(value))
+    for value, phrases in table["multiples"].items():
+        found.add(phrases, "TIMES_AS_IMPORTANT", float(value))
+    for value, phrases in table["arity"].items():
+        found.add(phrases, "ARITY", int(value))
+    for what, phrases in table["adjectives"].items():
+        found.add(phrases, "ADJECTIVE", tuple(what.split()))
+    for what, phrases in table["extremes"].items():
+        direction, _, vague = what.partition("_")
+        found.add(phrases, "EXTREME", (direction, bool(vague)))
+
+
+def _plurals(language: str, phrases: str) -> tuple[str, ...]:
+    words = tuple(p.strip() for p in phrases.split(" | "))
+    return (*words, *(f"{w}s" for w in words)) if language == "en" else words
