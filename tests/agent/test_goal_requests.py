@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from lodestone.agent.goal import STABLE, GoalDefaults, apply_overrides, describe, parse_goal
-from lodestone.agent.vocabulary import RADIOACTIVE, RARE_EARTHS, TOXIC
+from lodestone.agent.describe import describe
+from lodestone.agent.goal import STABLE, GoalDefaults, parse_goal
+from lodestone.agent.overrides import apply_overrides
+from lodestone.tools.core.elements import ELEMENT_CLASSES
 from lodestone.tools.core.errors import GoalError
 
 EXAMPLE = "find a stable, non-toxic Li–P–S solid electrolyte with a gap above 2 eV; 60 DFT runs, 3 days"

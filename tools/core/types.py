@@ -197,18 +197,33 @@ class JobStatus(StrEnum):
 
 
 class Objective(Frozen):
-    """What to improve. `target` is used with direction `target` only, in the catalogue's unit."""
+    """What to improve: an extremum, the distance to `target`, or to the interval from `lower` to `upper` (direction
+    `range`); numbers in the catalogue's unit."""
 
     property: str
-    direction: Literal["minimise", "maximise", "target"]
+    direction: Literal["minimise", "maximise", "target", "range"]
     target: float | None = None
+    lower: float | None = None
+    upper: float | None = None
     weight: float = Field(default=1.0, gt=0.0, le=100.0)
 
     @model_validator(mode="after")
-    def _target_given(self) -> Objective:
+    def _numbers_fit(self) -> Objective:
         if (self.direction == "target") != (self.target is not None):
             raise ValueError("a target value belongs to direction 'target', and to no other")
+        if (self.direction == "range") != (self.lower is not None) or (self.lower is None) != (self.upper is None):
+            raise ValueError("a lower and an upper value belong to direction 'range', and to no other")
+        if self.lower is not None and self.upper is not None and self.lower >= self.upper:
+            raise ValueError(f"lower value {self.lower} is not below upper value {self.upper}")
         return self
+
+    def loss(self, value: float) -> float:
+        """How far a value is from what is wanted: lower is better, in the catalogue's unit."""
+        if self.target is not None:
+            return abs(value - self.target)
+        if self.lower is not None and self.upper is not None:
+            return max(self.lower - value, value - self.upper, 0.0)
+        return value if self.direction == "minimise" else -value
 
 
 class Constraint(Frozen):
@@ -240,8 +255,12 @@ class ChemicalSpace(Frozen):
     """No crystal holds anything else; a superset of `required`."""
     excluded: tuple[str, ...] = ()
     """What the user ruled out (kept for the report; never in `allowed`)."""
+    any_of: tuple[tuple[str, ...], ...] = ()
+    """Of each of these groups, a crystal holds one element at least."""
     formula: str | None = None
     """Reduced formula, where the user fixed the composition."""
+    pattern: str | None = None
+    """Stoichiometry with letters for sites, e.g. `ABX3` or `AB2O4`, where the user fixed that."""
     n_elements: tuple[int, int] = (1, 6)
     max_atoms: int = Field(default=20, ge=1, le=MAX_SITES)
     """Atoms in the primitive cell."""
@@ -252,6 +271,9 @@ class ChemicalSpace(Frozen):
             raise ValueError(f"required {self.required} is not inside allowed {self.allowed}")
         if set(self.allowed) & set(self.excluded):
             raise ValueError(f"both allowed and excluded: {sorted(set(self.allowed) & set(self.excluded))}")
+        for group in self.any_of:
+            if not set(group) <= set(self.allowed):
+                raise ValueError(f"one of {group} is wanted, but not all of them are allowed")
         low, high = self.n_elements
         if not 1 <= low <= high:
             raise ValueError(f"number of elements from {low} to {high} is empty")
@@ -263,6 +285,25 @@ class ChemicalSpace(Frozen):
     def is_fixed_formula(self) -> bool:
         """Whether only one composition is wanted."""
         return self.formula is not None
+
+
+class StructureWish(Frozen):
+    """What the crystal should look like; an empty list leaves it open. A crystal has to fit every list that is not."""
+
+    prototypes: tuple[str, ...] = ()
+    """Names of structure types, e.g. `rocksalt`; see `tools.core.prototypes`."""
+    space_groups: tuple[Annotated[int, Field(ge=1, le=230)], ...] = ()
+    crystal_systems: tuple[
+        Literal["cubic", "tetragonal", "orthorhombic", "hexagonal", "trigonal", "monoclinic", "triclinic"], ...
+    ] = ()
+    dimensionality: tuple[Annotated[int, Field(ge=0, le=3)], ...] = ()
+    """Of the bonded units: 2 for layers."""
+    centrosymmetric: bool | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether any structure will do."""
+        return self == StructureWish()
 
 
 class Budget(Frozen):
@@ -294,10 +335,19 @@ class GoalSpec(Frozen):
     text: str
     objectives: tuple[Objective, ...] = Field(min_length=1)
     constraints: tuple[Constraint, ...] = ()
+    tradeoff: Literal["weighted", "pareto"] = "weighted"
+    """How several objectives are weighed up: by their weights, or as a set of compromises."""
     space: ChemicalSpace
+    structure: StructureWish = StructureWish()
+    novel: bool = False
+    """Whether crystals that are known already do not count."""
+    synthesizable: bool = False
+    """Whether only what can be expected to be made counts: charge-balanced, and at most metastable."""
     budget: Budget
     stop: StopRule = StopRule()
     evaluator: str = "auto"
+    laboratory: str | None = None
+    """Name of the laboratory that makes the best ones; None: nothing is made."""
     seed: int = Field(default=0, ge=0, lt=2**31)
 
     @property
@@ -305,6 +355,14 @@ class GoalSpec(Frozen):
         """Every property the goal speaks of, objectives first, without repeats."""
         names = [o.property for o in self.objectives] + [c.property for c in self.constraints]
         return tuple(dict.fromkeys(names))
+
+
+class Question(Frozen):
+    """Something that matters and that the request leaves open."""
+
+    text: str
+    assumption: str
+    """What is done if nobody answers; `--yes` takes it."""
 
 
 class Understanding(Frozen):
@@ -315,6 +373,8 @@ class Understanding(Frozen):
     unused: tuple[str, ...] = ()
     """Words of the request that changed nothing."""
     notes: tuple[str, ...] = ()
+    questions: tuple[Question, ...] = ()
+    """What should be settled before money is spent; each with what is assumed until then."""
 
 
 # --- decisions ----------------------------------------------------------------------------------
