@@ -166,6 +166,8 @@ class _Numbers:
         hull = "energy_above_hull"
         limits = {"on the hull": ON_HULL, "stable": STABLE, "metastable": METASTABLE}
         named = [word for word in self._request.stability if word in limits]
+        if self._request.synthesizable and hull not in upper and not named:
+            named = ["metastable"]
         if hull in upper or not named:
             return
         word = max(named, key=lambda w: limits[w])
@@ -338,5 +340,3 @@ def invalid(error: ValidationError) -> GoalError:
     value = first.get("input")
     shown = f" ({value:g})" if isinstance(value, int | float) else ""
     return GoalError(f"{where}{shown}: {first['msg']}.", "Change the request.")
-
-

@@ -39,17 +39,16 @@ def build_space(request: Request, unused: Sequence[str], default_max_atoms: int)
     if request.only and not closed:
         required &= set(request.only) | set(request.required) | set(_class_elements(request))
     _check_exclusions(request, required)
+    stated = _stated_counts(request)[1]
+    if system and not formula and stated is not None and stated < len(system) and set(system) == required:
+        said.append(f"at most {stated} of {len(system)} elements a crystal, so none of {'-'.join(system)} must be in")
+        required = set()
     allowed = _allowed(request, unused, closed, required, choices, pattern, said)
     choices = [tuple(e for e in group if e in allowed) for group in choices]
     if any(not group for group in choices):
         raise GoalError("All of what is to choose from is excluded.", "Drop one of the two.")
     choices = [group for group in choices if not set(group) & required]
     low, high = _counts(request, closed, required, choices, pattern, allowed, said)
-    if high < len(required) and system and set(required) == set(system):
-        said.append(
-            f"at most {high} of {len(system)} elements a crystal, so none of {'-'.join(system)} must be in"
-        )
-        required = set()
     low = max(low, len(required), 1)
     high = min(high, len(allowed))
     if low > high:
@@ -113,7 +112,7 @@ def _one_system(request: Request) -> tuple[str, ...] | None:
     if len(kinds) > 1:
         common = frozenset.intersection(*kinds)
         rest = [tuple(e for e in system if e not in common) for system in kinds.values()]
-        if common and all(len(part) == 1 for part in rest):
+        if request.either_system and common and all(len(part) == 1 for part in rest):
             # `Li-Y-Cl or Li-Y-Br`: one place of the system is open.
             request.any_of.append((" or ".join("-".join(s) for s in kinds.values()), tuple(p[0] for p in rest)))
             request.element_counts.append((len(common) + 1, len(common) + 1))

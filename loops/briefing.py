@@ -48,7 +48,10 @@ def best_by_round(knowledge: Knowledge, last: int) -> list[float | None]:
     name = knowledge.goal.objectives[0].property
     best: dict[bool, tuple[float, float]] = {}
     by_round: dict[int, float] = {}
-    for m in sorted((m for m in knowledge.measured if name in m.values), key=lambda m: m.entry.round):
+    for m in sorted(
+        (m for m in knowledge.measured if name in m.values and knowledge.is_asked_for(m.member)),
+        key=lambda m: m.entry.round,
+    ):
         rank, meets = knowledge.rank(m.values), knowledge.meets_goal(m.values)
         if meets not in best or rank < best[meets][0]:
             best[meets] = (rank, m.values[name].value)

@@ -15,7 +15,9 @@ from rich.prompt import Confirm
 from rich.table import Table
 from rich.text import Text
 
-from ..agent.goal import GoalDefaults, apply_overrides, describe, parse_goal
+from ..agent.describe import describe
+from ..agent.goal import GoalDefaults, parse_goal
+from ..agent.overrides import apply_overrides
 from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerError, LodestoneError
 from ..tools.core.types import Understanding
 from .cli import parse_duration

@@ -68,9 +68,7 @@ class Judgement:
         """At most `batch` unevaluated pool members, the most deserving first."""
         knowledge = self._knowledge
         waiting = [
-            m
-            for m in knowledge.pool
-            if m.candidate.id not in knowledge.evaluated_ids and knowledge.in_space(m.candidate.formula)
+            m for m in knowledge.pool if m.candidate.id not in knowledge.evaluated_ids and knowledge.is_asked_for(m)
         ]
         if batch < 1 or not waiting:
             return []

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ..surrogate.campaign_model import Measurement, PoolPoint
+from ..tools.core.eligibility import amounts_of, composition_misfit, structure_misfit
 from ..tools.core.errors import LedgerError
 from ..tools.core.properties import CATALOGUE
 from ..tools.core.types import (
@@ -30,6 +31,9 @@ from .geometry import amounts, formula_amounts, geometry_values
 from .hulls import Hulls
 from .ledger import CandidateRow, Ledger
 from .ledger.tables import EvaluationEntry, Tables
+
+PROJECT = "materials project"
+"""What the report names as the origin of phases that were fetched: crystals that are known already."""
 
 MAX_POOL = 2000
 """Crystals that wait, nearest to the hull first, that one round chooses from, in a campaign without settings."""
@@ -167,6 +171,8 @@ class Knowledge:
                 if waiting == self._max_pool:
                     break
                 if allowed[pool.formula_index[row]] and pool.ids[row] not in self.evaluated_ids:
+                    if not self.goal.structure.is_open and not self.is_asked_for(self._fetch([int(row)])[0]):
+                        continue
                     wanted.add(int(row))
                     waiting += 1
             return self._fetch(sorted(wanted))
@@ -294,12 +300,18 @@ class Knowledge:
 
     def in_space(self, formula: str) -> bool:
         """Whether a composition is one that the goal asks for; fetched phases may only be there to bound the hull."""
-        space, elements = self.goal.space, {symbol for symbol, _ in formula_amounts(formula)}
-        low, high = space.n_elements
-        return (
-            set(space.required) <= elements <= set(space.allowed)
-            and low <= len(elements) <= high
-            and (space.formula is None or formula == space.formula)
+        reduced = {symbol: round(n) for symbol, n in formula_amounts(formula)}
+        return not composition_misfit(self.goal.space, reduced, formula)
+
+    def is_asked_for(self, member: PoolMember) -> bool:
+        """Whether a crystal is one that the goal asks for: in composition, structure, and novelty."""
+        if self.goal.novel and member.candidate.provenance.generator == PROJECT:
+            return False
+        if not self.in_space(member.candidate.formula):
+            return False
+        wish = self.goal.structure
+        return wish.is_open or not structure_misfit(
+            wish, member.recognition, amounts_of(member.relaxation.crystal.species)
         )
 
     def meets_goal(self, values: dict[str, Quantity]) -> bool:
@@ -314,20 +326,17 @@ class Knowledge:
         for objective in self.goal.objectives:
             if objective.property not in values:
                 return float("inf")
-            value = values[objective.property].value
-            if objective.direction == "target" and objective.target is not None:
-                value = abs(value - objective.target)
-            total += objective.weight * (-value if objective.direction == "maximise" else value)
+            total += objective.weight * objective.loss(values[objective.property].value)
         return total
 
     def best(self) -> Measured | None:
         """The best measured crystal: those that meet the goal first, then by the objective."""
-        done = [m for m in self.measured if m.values and self.in_space(m.entry.formula)]
+        done = [m for m in self.measured if m.values and self.is_asked_for(m.member)]
         return min(done, key=self._order, default=None)
 
     def ranked(self, count: int) -> list[Measured]:
         """The best measured crystals, in order."""
-        done = [m for m in self.measured if m.values and self.in_space(m.entry.formula)]
+        done = [m for m in self.measured if m.values and self.is_asked_for(m.member)]
         return heapq.nsmallest(count, done, key=self._order)
 
     def _order(self, m: Measured) -> tuple[bool, float, float, int]:
@@ -343,7 +352,7 @@ class Knowledge:
     def hits(self) -> list[Measured]:
         """Measured crystals that count as found: all that keep every constraint; without constraints those on the
         hull for a goal of stability, and the single best for any other goal."""
-        done = [m for m in self.measured if m.values and self.in_space(m.entry.formula)]
+        done = [m for m in self.measured if m.values and self.is_asked_for(m.member)]
         if self.goal.constraints:
             return [m for m in done if self.meets_goal(m.values)]
         if self.goal.objectives[0].property in ("energy_above_hull", "formation_energy"):

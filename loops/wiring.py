@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 GROUPS = {"generators": "lodestone.generators", "evaluators": "lodestone.evaluators"}
 """What can be added from outside, and by which entry-point group."""
 
-PROJECT = "materials project"
-"""What the report names as the origin of phases that were fetched."""
-
 MAX_PROJECT_ELEMENTS = 6
 """Phases are fetched for a chemical system, not for half of the periodic table."""
 
@@ -66,6 +63,8 @@ class Parts:
             target.known = KnownIds(knowledge.ledger)
         if hasattr(target, "parents"):
             target.parents = tuple(m.candidate for m in knowledge.nearest(PARENTS))
+        if hasattr(target, "wish"):
+            target.wish = knowledge.goal.structure
 
     def known_phases(self, goal: GoalSpec) -> tuple[list[Candidate], list[str]]:
         """Phases of Materials Project in the goal's system, as candidates, and what went wrong; none without a key."""
@@ -74,6 +73,7 @@ class Parts:
             return [], []
         from ..tools.core.structure import make_candidate
         from ..tools.evaluate.materials_project import fetch_phases
+        from .knowledge import PROJECT
 
         answer = fetch_phases(list(goal.space.allowed), key)
         found = [
@@ -199,6 +199,11 @@ def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator) -> Par
     from ..tools.screen.duplicates import DuplicateIndex
     from ..tools.screen.geometry import GeometryScreen
 
+    if goal.laboratory is not None:
+        raise ConfigError(
+            f"The goal asks for the laboratory '{goal.laboratory}', and none is connected.",
+            "Leave the laboratory out of the request; what is found can be exported (`lodestone export`).",
+        )
     compositions(goal.space)  # an impossible composition is refused before anything is written
     s = settings.screen
     geometry = GeometryScreen(s.min_distance_factor, s.min_volume_factor, s.max_volume_factor, s.max_aspect_ratio)
@@ -211,7 +216,7 @@ def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator) -> Par
     return Parts(
         settings=settings,
         generators=_generators(settings, engine),
-        screens=[geometry, ChemistryScreen(goal.space)],
+        screens=[geometry, ChemistryScreen(goal.space, neutral=goal.synthesizable)],
         potential=_potential(settings, engine),
         recogniser=CrystalRecogniser(symprec=settings.recognise.symprec),
         evaluator=_spread(evaluator, engine),

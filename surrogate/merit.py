@@ -130,14 +130,14 @@ def objective_scales(objectives: Sequence[Objective], table: Mapping[str, Belief
 def utility(goal: GoalSpec, values: Mapping[str, float], scales: Mapping[str, float]) -> float | None:
     """Weighted sum of standardised objectives, higher is better; None where a value is missing.
 
-    A target contributes minus the distance from it.
+    A target, or a range, contributes minus the distance from it.
     """
     total = 0.0
     for objective in goal.objectives:
         value = values.get(objective.property)
         if value is None or not math.isfinite(value):
             return None
-        total += objective.weight * _gain(objective, value) / scales[objective.property]
+        total -= objective.weight * objective.loss(value) / scales[objective.property]
     return total
 
 
@@ -161,6 +161,10 @@ def utility_belief(goal: GoalSpec, table: Mapping[str, Belief], scales: Mapping[
             mean = mean - factor * folded
             spread = gap.square() + belief.std.square() - folded.square()
             variance = variance + factor**2 * spread.clamp_min(0.0)
+        elif objective.lower is not None and objective.upper is not None:
+            away, spread = _outside(belief, objective.lower, objective.upper)
+            mean = mean - factor * away
+            variance = variance + factor**2 * spread
         else:
             sign = 1.0 if objective.direction == "maximise" else -1.0
             mean = mean + factor * sign * belief.mean
@@ -168,7 +172,15 @@ def utility_belief(goal: GoalSpec, table: Mapping[str, Belief], scales: Mapping[
     return Belief(mean, variance.sqrt().clamp_min(1e-12))
 
 
-def _gain(objective: Objective, value: float) -> float:
-    if objective.direction == "target":
-        return -abs(value - (objective.target or 0.0))
-    return value if objective.direction == "maximise" else -value
+def _outside(belief: Belief, low: float, high: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance of the distance of a normal value from an interval, 0 inside it: the two excesses are
+    truncated normal moments, and they never come together."""
+    import torch
+
+    mean, square = torch.zeros_like(belief.mean), torch.zeros_like(belief.mean)
+    for gap in (low - belief.mean, belief.mean - high):
+        z = gap / belief.std
+        below, density = torch.special.ndtr(z), (-0.5 * z.square()).exp() / math.sqrt(2 * math.pi)
+        mean = mean + gap * below + belief.std * density
+        square = square + (gap.square() + belief.std.square()) * below + gap * belief.std * density
+    return mean, (square - mean.square()).clamp_min(0.0)

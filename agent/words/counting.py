@@ -103,7 +103,7 @@ class Counting:
         elif noun == "MONEY":
             request.money.append(self._positive(value, "of money"))
         elif noun == "CORE_HOURS":
-            request.core_hours.append(self._positive(value, "core-hours"))
+            request.core_hours.append(self._positive(value * nouns[0].value, "core-hours"))
         elif noun == "KINDS":
             count = whole(value, "elements")
             first = whole(low, "elements") if low is not None else count

@@ -1,4 +1,4 @@
-"""Formulas, hyphenated systems and stoichiometry patterns: what is an element, and what only looks like one."""
+"""Formulas and hyphenated systems: what is an element, and what only looks like one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ FORMULA = re.compile(
 """What has the shape of a formula."""
 
 _PIECE = re.compile(r"([A-Z][a-z]?)([0-9]*)")
-_PATTERN = re.compile(r"(?:[A-Z](?:[a-z](?![a-z]))?[0-9]{0,2}){2,6}")
 _MAX_COUNT = 999
-_PLACEHOLDERS = frozenset("AMXRLQZGEDJT")
-"""Letters of anonymous formulas that are no symbols of elements."""
 
 
 def parse_formula(text: str) -> dict[str, int] | None:
@@ -53,31 +50,6 @@ def parse_formula(text: str) -> dict[str, int] | None:
         if not 1 <= number <= _MAX_COUNT or len(digits) > 3:
             raise GoalError(f"'{digits}' atoms of {symbol} cannot be asked for.", f"Give 1 to {_MAX_COUNT}.")
     return counts
-
-
-def parse_pattern(text: str) -> tuple[tuple[str, int], ...] | None:
-    """Sites and counts of an anonymous formula (`ABX3`, `A2BO4`), None when the text is not one.
-
-    It is one when a letter that is no element stands in it (`A`, `M`, `X`, …) and every other piece is an element or
-    the next letter after `A`: in `AB2O4`, B is a site and O is oxygen.
-    """
-    if not _PATTERN.fullmatch(text):
-        return None
-    pieces = [(symbol, int(digits or 1)) for symbol, digits in _PIECE.findall(text)]
-    letters = [symbol for symbol, _ in pieces]
-    if not set(letters) & _PLACEHOLDERS or len(set(letters)) != len(letters):
-        return None
-    for symbol in letters:
-        site = len(symbol) == 1 and (symbol in _PLACEHOLDERS or ("A" in letters and symbol in "BC"))
-        if not site and symbol not in SYMBOL_SET:
-            return None
-    return tuple(pieces)
-
-
-def sites_of(pattern: tuple[tuple[str, int], ...]) -> tuple[str, ...]:
-    """The letters of a pattern that stand for any element."""
-    letters = [symbol for symbol, _ in pattern]
-    return tuple(s for s in letters if s in _PLACEHOLDERS or ("A" in letters and s in ("B", "C")))
 
 
 def suggest_element(word: str) -> str | None:

@@ -13,19 +13,21 @@ from importlib.resources import files
 from typing import Any
 
 from lark import Lark, Token, Tree
-from lark.exceptions import UnexpectedInput
 from lark.lexer import Lexer
+from lark.parsers.lalr_analysis import Shift
 
+from ...tools.core.elements import split_words
 from .lexer import MARK, WORD, Lexeme
 from .lexicon import FILLER
 
 _LONGEST = 400
 """Tokens of one clause; a longer one is read as several."""
 _FILLERS_IN_A_ROW = 3
+END = "$END"
 _NEVER = frozenset({MARK, WORD})
-_COMPARING = frozenset("LE LT GE GT APPROX UP_TO BETWEEN EQUALS NUMBER".split())
+_COMPARING = frozenset(split_words("LE LT GE GT APPROX UP_TO BETWEEN EQUALS NUMBER"))
 _COUNTED = frozenset(
-    "EVALS EVALUATOR ROUNDS ATOMS KINDS HITS SAMPLES CORE_HOURS MONEY TIME COLUMN UNIT OR_MORE OR_LESS".split()
+    split_words("EVALS EVALUATOR ROUNDS ATOMS KINDS HITS SAMPLES CORE_HOURS MONEY TIME COLUMN UNIT OR_MORE OR_LESS")
 )
 
 
@@ -70,9 +72,9 @@ def clauses(tokens: Sequence[Lexeme]) -> list[Clause]:
 
 
 def _longest(tokens: Sequence[Lexeme], start: int) -> Clause | None:
-    state = _parser().parse_interactive()
-    best: Clause | None = None
+    stack: tuple[int, ...] = (_automaton().start,)
     taken: list[int] = []
+    best = 0
     fillers = 0
     for index in range(start, min(len(tokens), start + _LONGEST)):
         token = tokens[index]
@@ -81,24 +83,53 @@ def _longest(tokens: Sequence[Lexeme], start: int) -> Clause | None:
             if fillers > _FILLERS_IN_A_ROW:
                 break
             continue
-        if token.kind in _NEVER:
+        after = None if token.kind in _NEVER else _automaton().shift(stack, token.kind)
+        if after is None:
             break
-        try:
-            state.feed_token(Token(token.kind, token))
-        except UnexpectedInput:
-            break
+        stack = after
         fillers = 0
         taken.append(index)
-        if _may_end(tokens, index) and (tree := _complete(state)) is not None:
-            best = Clause(tree, start, index + 1, tuple(taken))
-    return best
-
-
-def _complete(state: Any) -> Tree[Any] | None:
-    try:
-        return state.copy().feed_eof()  # type: ignore[no-any-return]
-    except UnexpectedInput:
+        if _may_end(tokens, index) and _automaton().may_end(stack):
+            best = len(taken)
+    if not best:
         return None
+    state = _parser().parse_interactive()
+    for index in taken[:best]:
+        state.feed_token(Token(tokens[index].kind, tokens[index]))
+    return Clause(state.feed_eof(), start, taken[best - 1] + 1, tuple(taken[:best]))
+
+
+class _Automaton:
+    """The states of the LALR table, without building trees: how far a clause may go is found in linear time."""
+
+    def __init__(self) -> None:
+        machine = _parser().parse_interactive().parser_state
+        self._table = machine.parse_conf.parse_table.states
+        self.start = machine.state_stack[-1]
+        self._end = machine.parse_conf.end_state
+
+    def shift(self, stack: tuple[int, ...], kind: str) -> tuple[int, ...] | None:
+        """The stack after a token; None where it cannot follow."""
+        states = list(stack)
+        while (step := self._table[states[-1]].get(kind)) is not None:
+            action, target = step
+            if action is Shift:
+                return (*states, target)
+            if len(target.expansion):
+                del states[-len(target.expansion) :]
+            states.append(self._table[states[-1]][target.origin.name][1])
+            if kind == END and states[-1] == self._end:
+                return tuple(states)
+        return None
+
+    def may_end(self, stack: tuple[int, ...]) -> bool:
+        """Whether what was read is a whole clause."""
+        return self.shift(stack, END) is not None
+
+
+@cache
+def _automaton() -> _Automaton:
+    return _Automaton()
 
 
 def _may_end(tokens: Sequence[Lexeme], index: int) -> bool:

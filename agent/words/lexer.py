@@ -1,7 +1,7 @@
 """Text to tokens, whatever the language: each with what it means and its place in the text.
 
-At each place the longest reading wins: a hyphenated system, a phrase of the lexicon, a formula, a number, a unit after a
-number, and else a word that nobody knows.
+At each place the first of these that fits: a hyphenated system, a symbol, a unit after a number, the longest phrase of
+the lexicon, a formula, a number, and else a word that nobody knows.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ...tools.core.elements import split_words
 from ...tools.core.errors import GoalError
-from .formulas import FORMULA, SYMBOL_SET, parse_formula, parse_pattern, suggest_element
+from ...tools.core.stoichiometry import parse_pattern
+from .formulas import FORMULA, SYMBOL_SET, parse_formula, suggest_element
 from .lexicon import FILLER, PIECE, fold, lexicon
 from .names import AMBIGUOUS_AFTER_NUMBER, AMBIGUOUS_SYMBOLS
 from .text import mixed_script
@@ -25,7 +27,7 @@ _NUMBER = re.compile(
 )
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _CYRILLIC = re.compile(r"[Ѐ-ӿ]")
-_GLUED = re.compile(r"(?:(?![\u3400-\u9fff])[^\W_])+(?:-(?:(?![\u3400-\u9fff])[^\W_])+)+")
+_GLUED = re.compile(r"(?:(?![\u3400-\u9fff])[^\W_])+(?:-(?:(?![\u3400-\u9fff])[^\W_])+){1,12}")
 _CHINESE_NUMBER = re.compile(r"[一二两三四五六七八九十百千]+")
 _POWER_AFTER_NUMBER = re.compile(r"[\^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]")
 _MARKS = {
@@ -33,10 +35,10 @@ _MARKS = {
     "~": "APPROX", "±": "PLUS_MINUS", ",": "COMMA", "/": "SLASH", "+": "AND", "&": "AND", "€": "MONEY", "$": "MONEY",
     "£": "MONEY", "¥": "MONEY", "-": "DASH",
 }  # fmt: skip
-_SUFFIXES = frozenset("free based containing bearing rich system".split())
-_LOOKALIKES = frozenset("type like structured ion ray mesh doped".split())
-_LISTING = frozenset("ELEMENT SYSTEM GROUP FORMULA CONTAINING WITHOUT ONLY MADE_OF".split())
-_JOINTS = frozenset("COMMA AND OR SLASH".split())
+_SUFFIXES = frozenset(split_words("free based containing bearing rich system"))
+_LOOKALIKES = frozenset(split_words("type like structured ion ray mesh doped"))
+_LISTING = frozenset(split_words("ELEMENT SYSTEM GROUP FORMULA CONTAINING WITHOUT ONLY MADE_OF"))
+_JOINTS = frozenset(split_words("COMMA AND OR SLASH"))
 _DIGITS = dict(zip("一二两三四五六七八九", (1, 2, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
 
 
@@ -173,6 +175,9 @@ class _Lexer:
         if not match or match.group() not in SYMBOL_SET or not self._is_symbol(match.group(), match.end()):
             return None
         if place and self.text[place - 1].isdigit():
+            return None
+        formula = FORMULA.match(self.text, place)
+        if formula and formula.end() > match.end():
             return None
         return self._add("ELEMENT", match.group(), place, match.end())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -80,7 +81,9 @@ def _followers(node: _Node, piece: str) -> list[_Node]:
 
 def _pieces_of(phrase: str) -> list[str]:
     text = fold(phrase)
-    return [match.group() + ("*" if text[match.end() : match.end() + 1] == "*" else "") for match in PIECE.finditer(text)]
+    return [
+        match.group() + ("*" if text[match.end() : match.end() + 1] == "*" else "") for match in PIECE.finditer(text)
+    ]
 
 
 def fold(text: str) -> str:
@@ -153,7 +156,9 @@ def _add_class(found: Lexicon, language: str, phrases: str, kind: str, value: tu
             found.add((word,), "COMPOUND" if kind == "CLASS" else kind, value)
         elif language == "ru":
             found.add(tuple(word + ending for ending in _RUSSIAN_PLURAL), kind, value)
-            found.add(tuple(word + ending for ending in _RUSSIAN_SINGULAR), "COMPOUND" if kind == "CLASS" else kind, value)
+            found.add(
+                tuple(word + ending for ending in _RUSSIAN_SINGULAR), "COMPOUND" if kind == "CLASS" else kind, value
+            )
         else:
             found.add((word,), kind, value)
 
@@ -164,7 +169,9 @@ def _add_numbers(found: Lexicon, table: dict[str, Any]) -> None:
     for value, phrases in table["numbers"].items():
         found.add(phrases, "NUMBER", float(value))
     for value, phrases in table["times"].items():
-        found.add(phrases, "TIME", float(value))
+        found.add(phrases, "TIME", float(Fraction(value)))
+    for value, phrases in table["core_times"].items():
+        found.add(phrases, "CORE_HOURS", float(Fraction(value)))
     for value, phrases in table["multiples"].items():
         found.add(phrases, "TIMES_AS_IMPORTANT", float(value))
     for value, phrases in table["arity"].items():

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from ...tools.core.elements import SYMBOLS
+from ...tools.core.elements import SYMBOLS, split_words
 
-_NAMES = """hydrogen helium lithium beryllium boron carbon nitrogen oxygen fluorine neon sodium magnesium aluminium silicon
-phosphorus sulfur chlorine argon potassium calcium scandium titanium vanadium chromium manganese iron cobalt nickel copper
-zinc gallium germanium arsenic selenium bromine krypton rubidium strontium yttrium zirconium niobium molybdenum technetium
-ruthenium rhodium palladium silver cadmium indium tin antimony tellurium iodine xenon caesium barium lanthanum cerium
-praseodymium neodymium promethium samarium europium gadolinium terbium dysprosium holmium erbium thulium ytterbium lutetium
-hafnium tantalum tungsten rhenium osmium iridium platinum gold mercury thallium lead bismuth polonium astatine radon
-francium radium actinium thorium protactinium uranium neptunium plutonium americium curium berkelium californium einsteinium
-fermium mendelevium nobelium lawrencium rutherfordium dubnium seaborgium bohrium hassium meitnerium darmstadtium
-roentgenium copernicium nihonium flerovium moscovium livermorium tennessine oganesson""".split()
+_NAMES = split_words("""
+hydrogen helium lithium beryllium boron carbon nitrogen oxygen fluorine neon sodium magnesium aluminium silicon
+phosphorus sulfur chlorine argon potassium calcium scandium titanium vanadium chromium manganese iron cobalt nickel
+copper zinc gallium germanium arsenic selenium bromine krypton rubidium strontium yttrium zirconium niobium
+molybdenum technetium ruthenium rhodium palladium silver cadmium indium tin antimony tellurium iodine xenon caesium
+barium lanthanum cerium praseodymium neodymium promethium samarium europium gadolinium terbium dysprosium holmium
+erbium thulium ytterbium lutetium hafnium tantalum tungsten rhenium osmium iridium platinum gold mercury thallium
+lead bismuth polonium astatine radon francium radium actinium thorium protactinium uranium neptunium plutonium
+americium curium berkelium californium einsteinium fermium mendelevium nobelium lawrencium rutherfordium dubnium
+seaborgium bohrium hassium meitnerium darmstadtium roentgenium copernicium nihonium flerovium moscovium livermorium
+tennessine oganesson
+""")
 
 ENGLISH_NAMES: dict[str, str] = {
     **dict(zip(_NAMES, SYMBOLS, strict=True)),
@@ -29,14 +32,14 @@ AMBIGUOUS_AFTER_NUMBER = frozenset("KVCWFNSHBJ")
 """Symbols that are also units: `300 K` is a temperature."""
 
 ACRONYMS = frozenset(
-    "UV PV OK CPU HPC SOC US UP IF OF NO ON SO BY PH OH PC IC CV PBC USB IS IN HOW WHICH SUCH NOW OUR FOUR".split()
+    split_words("UV PV OK CPU HPC SOC US UP IF OF NO ON SO BY PH OH PC IC CV PBC USB IS IN HOW WHICH SUCH NOW OUR FOUR")
 )
 """Capitals that could be read as formulas of one-letter symbols, and are not meant so."""
 
 TWO_LETTER_WORDS = frozenset(
-    "am an as at be by do go he hi if in is it me my no of oh ok on or so to up us we ex vs dr mr ms id uk".split()
+    split_words("am an as at be by do go he hi if in is it me my no of oh ok on or so to up us we ex vs dr mr ms id uk")
 )
 """English words of two letters: with a capital they have the shape of a symbol."""
 
-METHODS = frozenset("pbe0 r2scan hse06 hse03 d3 mp2 b3lyp g0w0 m3gnet chgnet pbesol".split())
+METHODS = frozenset(split_words("pbe0 r2scan hse06 hse03 d3 mp2 b3lyp g0w0 m3gnet chgnet pbesol"))
 """Names of methods that look like formulas with a mistake."""

@@ -13,8 +13,8 @@ from lark import Tree
 from ...tools.core.elements import IUPAC_GROUPS
 from ...tools.core.errors import GoalError
 from ...tools.core.properties import get_property
+from ...tools.core.stoichiometry import sites_of
 from .counting import Counting
-from .formulas import sites_of
 from .islands import Clause
 from .lexer import Lexeme
 from .request import Bound, Mention, Request, Wish
@@ -114,7 +114,6 @@ class Reading:
             self.request.assumptions.append(f"'{said}' gives no number; read as: {direction} {row.label}")
         self.request.wishes.append(Wish(name, direction, clause=self._number))  # type: ignore[arg-type]
 
-
     def _keep(self, name: str, bounds: list[Bound]) -> None:
         for bound in bounds:
             kept = bound
@@ -176,6 +175,9 @@ class Reading:
             self._classes(classes)
         elif not classes:
             self._named(listed[0])
+        elif any(t.kind in ("SYSTEM", "FORMULA") for t in tokens_of(listed[0])):
+            self._named(listed[0])
+            self._classes(classes)
         else:
             self._of_class(listed[0], classes)
 
@@ -197,6 +199,7 @@ class Reading:
                 self.request.systems.append(token.value)
             else:
                 self.request.formulas.setdefault(token.text, dict(token.value))
+        self.request.either_system |= bool(systems) and (self._either(listed) or self._after_or())
         elements = self._elements(listed, skip=("SYSTEM", "FORMULA"))
         if not elements:
             return
@@ -222,6 +225,7 @@ class Reading:
         if one:
             both = tuple(dict.fromkeys((*elements, *classes[0].value)))
             self.request.systems.append(both)
+            self.request.either_system |= self._after_or()
             said = f"'{self.said()}' read as the system {'-'.join(both)} and no other element"
             self.request.assumptions.append(said)
             return
@@ -239,9 +243,7 @@ class Reading:
         for element in elements:
             self.request.excluded.setdefault(element, self.said())
 
-    def _elements(
-        self, listed: Tree[Any], only_elements: bool = False, skip: Sequence[str] = ()
-    ) -> tuple[str, ...]:
+    def _elements(self, listed: Tree[Any], only_elements: bool = False, skip: Sequence[str] = ()) -> tuple[str, ...]:
         found: list[str] = []
         for item in trees_of(listed, "item"):
             tokens = tokens_of(item)
@@ -261,6 +263,10 @@ class Reading:
     def _either(self, listed: Tree[Any]) -> bool:
         groups = [t for item in trees_of(listed, "item") for t in tokens_of(item) if t.kind in ("GROUP", "COLUMN")]
         return bool(groups) or any(t.kind == "OR" for j in trees_of(listed, "or_joint") for t in tokens_of(j))
+
+    def _after_or(self) -> bool:
+        start = self._clause.start if self._clause is not None else 0
+        return start > 0 and self._tokens[start - 1].kind == "OR"
 
     def _followed_by_open_noun(self) -> bool:
         assert self._clause is not None
@@ -340,5 +346,3 @@ def _column(token: Lexeme) -> tuple[str, ...]:
     if token.value not in IUPAC_GROUPS:
         raise GoalError(f"There is no group {token.value:g} of the periodic table.", "Give a number from 1 to 18.")
     return IUPAC_GROUPS[int(token.value)]
-
-

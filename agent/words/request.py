@@ -48,6 +48,8 @@ class Request:
     """Everything that was read."""
 
     systems: list[tuple[str, ...]] = field(default_factory=list)
+    either_system: bool = False
+    """Whether systems are joined by `or`."""
     formulas: dict[str, dict[str, int]] = field(default_factory=dict)
     patterns: list[tuple[tuple[str, int], ...]] = field(default_factory=list)
     mentions: list[Mention] = field(default_factory=list)

@@ -25,8 +25,8 @@ _ROWS: tuple[tuple[str, str], ...] = (
     (r"(?i:Pa|Па|帕)", "Pa"),
     (rf"(?i:kg|кг|千克|公斤) ?(?:/ ?(?:m|м){_CUBED}| m-3| m\^-3| m⁻³|每立方米)", "kg/m^3"),
     (
-        rf"(?i:g|г|克) ?(?:/ ?(?:(?:cm|см){_CUBED}|cc|ml|mL|мл|立方厘米)| ?·?cm-3| ?·?cm\^-3| ?·?cm⁻³| per cubic cent\w+"
-        r"| на кубический сантиметр|每立方厘米)",
+        rf"(?i:g|г|克) ?(?:/ ?(?:(?:cm|см){_CUBED}|cc|ml|mL|мл|立方厘米)| ?·?cm-3| ?·?cm\^-3| ?·?cm⁻³"
+        r"| per cubic cent\w+| на кубический сантиметр|每立方厘米)",
         "g/cm^3",
     ),
     (rf"(?:Å|A|А|(?i:angstroms?|ang|ангстрем\w*|埃)) ?{_CUBED}{_ATOM}", "angstrom^3"),

@@ -10,7 +10,15 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from ...tools.core.protocols import Generator, Potential, Progress
-from ...tools.core.types import Candidate, ChemicalSpace, Crystal, Relaxation, canonical_json, sha256
+from ...tools.core.types import (
+    Candidate,
+    ChemicalSpace,
+    Crystal,
+    Relaxation,
+    StructureWish,
+    canonical_json,
+    sha256,
+)
 from . import tasks
 from .cluster import Engine
 
@@ -99,6 +107,7 @@ class DistributedGenerator:
         self.name = local.name
         self.known: Container[str] = frozenset()
         self.parents: tuple[Candidate, ...] = ()
+        self.wish = StructureWish()
         self._local = local
         self._spec = (factory, canonical_json(arguments))
         self._engine = engine
@@ -106,8 +115,9 @@ class DistributedGenerator:
     def propose(self, space: ChemicalSpace, n: int, rng: np.random.Generator) -> list[Candidate]:
         """See `Generator.propose`."""
         state = json.dumps(rng.bit_generator.state, default=int)
-        parents = canonical_json([p.model_dump(mode="json") for p in self.parents])
-        arguments = (*self._spec, space.canonical_json(), str(n), state, parents)
+        parents = [p.model_dump(mode="json") for p in self.parents]
+        told = canonical_json({"parents": parents, "wish": self.wish.model_dump(mode="json")})
+        arguments = (*self._spec, space.canonical_json(), str(n), state, told)
         key = f"propose-{sha256(canonical_json(list(arguments)))}"
         future = self._engine.submit(tasks.propose, *arguments, key=key, retries=RETRIES)
         text = None if future is None else self._engine.result(future, self._engine.settings.piece_limit_s)
@@ -123,4 +133,6 @@ class DistributedGenerator:
             self._local.known = self.known
         if hasattr(self._local, "parents"):
             self._local.parents = self.parents
+        if hasattr(self._local, "wish"):
+            self._local.wish = self.wish
         return self._local.propose(space, n, rng)

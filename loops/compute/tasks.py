@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...tools.core.types import Candidate, ChemicalSpace, Crystal
+from ...tools.core.types import Candidate, ChemicalSpace, Crystal, StructureWish
 from ...tools.evaluate.process import die_with_parent
 
 
@@ -35,15 +35,17 @@ def energies(factory: str, arguments: str, crystals: str) -> str:
     return json.dumps(potential.energies([Crystal.model_validate(c) for c in json.loads(crystals)]))
 
 
-def propose(factory: str, arguments: str, space: str, count: str, state: str, parents: str) -> str:
-    """Ask a generator for crystals, from a given state of the random numbers."""
+def propose(factory: str, arguments: str, space: str, count: str, state: str, told: str) -> str:
+    """Ask a generator for crystals, from a given state of the random numbers; `told` is what the loop told it."""
     generator = made(factory, arguments)
     rng = np.random.default_rng()
     rng.bit_generator.state = json.loads(state)
     if hasattr(generator, "known"):
         generator.known = frozenset()
     if hasattr(generator, "parents"):
-        generator.parents = tuple(Candidate.model_validate(p) for p in json.loads(parents))
+        generator.parents = tuple(Candidate.model_validate(p) for p in json.loads(told)["parents"])
+    if hasattr(generator, "wish"):
+        generator.wish = StructureWish.model_validate(json.loads(told)["wish"])
     found = generator.propose(ChemicalSpace.model_validate_json(space), int(count), rng)
     return json.dumps(
         {"candidates": [c.model_dump(mode="json") for c in found], "state": rng.bit_generator.state}, default=int

@@ -110,7 +110,7 @@ def discover(record: CampaignRecord) -> Discovery | None:
 
     return Discovery(
         property=name,
-        distance=objective.direction == "target",
+        distance=objective.direction in ("target", "range"),
         best=tuple(None if value is None else back(value) for value in best),
         expected=tuple(back(value) for value in mean),
         low=tuple(back(value) for value in low),
@@ -157,11 +157,12 @@ def _good(record: CampaignRecord, objective: Objective, pool: list[float]) -> tu
     bounds: list[Constraint] = [row for row in record.goal.constraints if row.property == objective.property]
     for row in bounds:
         bound = row.upper if objective.direction == "minimise" else row.lower
-        if objective.direction != "target" and bound is not None:
+        if objective.direction not in ("target", "range") and bound is not None:
             return loss(objective, bound), constraint_text(row)
     name = objective.property
     limit = sorted(pool)[max(0, int(np.ceil(TOP_SHARE * len(pool))) - 1)]
     value = number(name, -limit if objective.direction == "maximise" else limit)
     sign = "≥" if objective.direction == "maximise" else "≤"
-    what = f"distance of {label(name)} from its target" if objective.direction == "target" else label(name)
+    away = objective.direction in ("target", "range")
+    what = f"distance of {label(name)} from its {objective.direction}" if away else label(name)
     return limit, f"the best tenth of the pool: {what} {sign} {value} {unit(name)}"

@@ -19,9 +19,7 @@ RANKING_RULE = (
 
 def loss(objective: Objective, value: float) -> float:
     """How far a value is from what is wanted: lower is better, in the catalogue's unit."""
-    if objective.direction == "target":
-        return abs(value - (objective.target or 0.0))
-    return value if objective.direction == "minimise" else -value
+    return objective.loss(value)
 
 
 def main_objective(record: CampaignRecord) -> Objective:

@@ -89,6 +89,11 @@ def objective_text(objective: Objective) -> str:
     """An objective in words, e.g. `minimise energy above hull`."""
     name = objective.property
     words = f"{objective.direction} {label(name)}"
+    if objective.lower is not None and objective.upper is not None:
+        words = (
+            f"bring {label(name)} between {number(name, objective.lower)} and "
+            f"{number(name, objective.upper)} {unit(name)}"
+        )
     if objective.target is not None:
         words = f"bring {label(name)} to {number(name, objective.target)} {unit(name)}"
     return words if objective.weight == 1.0 else f"{words} (weight {objective.weight:g})"

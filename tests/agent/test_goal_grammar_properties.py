@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lodestone.agent.goal import parse_goal
-from lodestone.agent.vocabulary import AMBIGUOUS_SYMBOLS, BROAD, ELEMENT_NAMES
+from lodestone.agent.words.names import AMBIGUOUS_SYMBOLS, ENGLISH_NAMES
+from lodestone.tools.core.elements import BROAD
 from lodestone.tools.core.errors import GoalError
 from lodestone.tools.core.properties import CATALOGUE
 
-_NAME_OF = {symbol: name for name, symbol in ELEMENT_NAMES.items()}
+_NAME_OF = {symbol: name for name, symbol in ENGLISH_NAMES.items()}
 _VOCABULARY = """
 find stable Li-P-S NaCl In As no without gap above below between and or to 2 eV GPa -5 20 runs atoms days of the hull
 oxides lead-free , ; ( ) - – > < = ± 1e9 Xx containing only any elements highest density ternary seed up

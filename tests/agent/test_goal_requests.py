@@ -27,7 +27,7 @@ CHEMISTRY: list[tuple[str, dict[str, Any]]] = [
     ("SrTiO₃", {"formula": "SrTiO3", "required": "Sr Ti O"}),
     ("Ca(OH)2", {"required": "Ca O H", "n": (3, 3)}),
     ("Li7La3Zr2O12", {"formula": "Li7La3Zr2O12", "max_atoms": 24}),
-    ("2D MoS2", {"formula": "MoS2", "unused": ("2D",), "wall_hours": 24.0}),
+    ("2D MoS2", {"formula": "MoS2", "unused": (), "wall_hours": 24.0}),
     ("4H-SiC", {"formula": "SiC", "unused": ("4H",), "wall_hours": 24.0}),
     ("I want Ga-In-N. As before. No idea", {"required": "Ga In N", "allowed": "Ga In N"}),
     ("He said Be careful: At 20 runs, Zn-S", {"required": "Zn S", "allowed": "Zn S"}),
@@ -49,7 +49,7 @@ CHEMISTRY: list[tuple[str, dict[str, Any]]] = [
     ("only Li, P, S, O, binary or ternary", {"n": (2, 3)}),
     ("any elements, between 2 and 4 elements", {"n": (2, 4)}),
     ("like NaCl but Mg-O", {"required": "Mg O", "unused": ("like NaCl",)}),
-    ("zinc blende Ga-As", {"required": "As Ga", "unused": ("zinc blende",)}),
+    ("zinc blende Ga-As", {"required": "As Ga", "unused": ()}),
     ("transition metal nitrides", {"required": "N"}),
 ]
 
@@ -175,7 +175,7 @@ def test_the_example_sentence_is_understood_word_for_word() -> None:
     understanding = parse_goal(EXAMPLE)
     goal = understanding.goal
     assert goal.space.required == goal.space.allowed == ("Li", "P", "S")
-    assert set(TOXIC) | set(RADIOACTIVE) == set(goal.space.excluded)
+    assert set(ELEMENT_CLASSES["toxic"]) == set(goal.space.excluded)
     assert (goal.budget.evaluations, goal.budget.wall_hours, goal.evaluator) == (60, 72.0, "dft")
     assert {c.property: c.lower for c in goal.constraints}["band_gap"] == 2.0
     assert goal.objectives[0].property == "energy_above_hull"
@@ -204,7 +204,7 @@ def test_every_default_is_said() -> None:
 def test_non_toxic_and_rare_earth_free_leave_those_elements_out_of_an_open_search() -> None:
     allowed = set(parse_goal("non-toxic, rare-earth-free sulfides containing Cu").goal.space.allowed)
     assert {"Cu", "S"} <= allowed
-    assert not allowed & {*TOXIC, *RADIOACTIVE, *RARE_EARTHS}
+    assert not allowed & {*ELEMENT_CLASSES["toxic"], *ELEMENT_CLASSES["rare earths"]}
 
 
 @pytest.mark.parametrize(
@@ -212,9 +212,9 @@ def test_non_toxic_and_rare_earth_free_leave_those_elements_out_of_an_open_searc
     [
         ("please find me a shiny Na-Cl crystal", ("shiny",)),
         ("Na-Cl for my grandmother's birthday", ("grandmother's birthday",)),
-        ("hexagonal, blue Na-Cl and round things", ("hexagonal", "blue", "round things")),
+        ("hexagonal, blue Na-Cl and round things", ("blue", "round things")),
         ("Li–ion Na-Cl", ("Li–ion",)),
-        ("at least 50 % Na-Cl", ("least 50",)),
+        ("at least 50 % Na-Cl", ("50",)),
     ],
 )
 def test_unused_words_are_exact(text: str, unused: tuple[str, ...]) -> None:

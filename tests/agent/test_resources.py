@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lodestone.agent.goal import apply_overrides, describe, parse_goal
+from lodestone.agent.describe import describe
+from lodestone.agent.goal import parse_goal
+from lodestone.agent.overrides import apply_overrides
 from lodestone.tools.core.errors import GoalError
 
 

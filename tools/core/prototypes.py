@@ -22,6 +22,11 @@ class StructureType(Frozen):
         """Number of different elements."""
         return len(self.counts)
 
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Space groups of it; an AFLOW label names its own."""
+        return self.space_groups or tuple(int(label.split("_")[2]) for label in self.labels)
+
     def fits(self, recognition: Recognition, counts: tuple[int, ...]) -> bool:
         """Whether a recognised crystal is of this type; `counts` are the ascending numbers of its reduced formula."""
         if counts != self.counts:

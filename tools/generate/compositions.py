@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 from math import gcd
 from typing import Literal
 
 from ..core.errors import GoalError
+from ..core.stoichiometry import fits_pattern, parse_pattern
 from ..core.types import ChemicalSpace, Frozen
 
 MAX_COEFFICIENT = 8
@@ -68,7 +69,10 @@ def compositions(space: ChemicalSpace, max_formula_atoms: int | None = None) -> 
     low, high = space.n_elements
     found: list[CompositionChoice] = []
     for elements in _subsets(space, low, high):
-        found += _of_elements(elements, largest)
+        if space.pattern is None:
+            found += _of_elements(elements, largest)
+        else:
+            found += _of_pattern(elements, space.pattern, largest)
     if not found:
         raise GoalError(
             f"No composition of {'-'.join(space.allowed[:12])} with {low} to {high} elements and at most "
@@ -111,6 +115,7 @@ def _subsets(space: ChemicalSpace, low: int, high: int) -> Iterator[tuple[str, .
         subsets += [
             tuple(sorted((*space.required, *extra))) for extra in combinations(free, size - len(space.required))
         ]
+    subsets = [s for s in subsets if all(set(s) & set(group) for group in space.any_of)]
     step = max(1, len(subsets) // MAX_SUBSETS)
     yield from subsets[::step]
 
@@ -138,6 +143,24 @@ def _of_elements(elements: tuple[str, ...], max_atoms: int) -> list[CompositionC
                 CompositionChoice(formula=_reduced(amounts), amounts=amounts, oxidation_states=None, kind=kind)
             )
     return choices
+
+
+def _of_pattern(elements: tuple[str, ...], pattern: str, max_atoms: int) -> list[CompositionChoice]:
+    """Every way to put some elements on the sites of a stoichiometry that is neutral, or has no ionic picture."""
+    pieces = parse_pattern(pattern) or ()
+    if len(pieces) != len(elements):
+        return []
+    found: dict[str, CompositionChoice] = {}
+    for order in permutations(elements):
+        amounts = {e: n for e, (_, n) in sorted(zip(order, pieces, strict=True))}
+        formula = _reduced(amounts)
+        if formula in found or sum(amounts.values()) > max_atoms or not fits_pattern(pattern, amounts):
+            continue
+        kind, states = _kind(amounts)
+        if kind == "covalent" and any(_ionic(elements, max_atoms)):
+            continue  # these elements make salts, and this formula is none
+        found[formula] = CompositionChoice(formula=formula, amounts=amounts, oxidation_states=states, kind=kind)
+    return list(found.values())
 
 
 def _ionic(elements: tuple[str, ...], max_atoms: int) -> list[CompositionChoice]:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.types import Candidate, ChemicalSpace, Provenance
+from ..core.eligibility import wished_groups
+from ..core.prototypes import STRUCTURE_TYPES
+from ..core.types import Candidate, ChemicalSpace, Provenance, StructureWish
 from .aflow import Prototype, by_signature
 from .common import Collector, composition_weights, separation
 from .compositions import CompositionChoice, compositions
@@ -45,10 +47,12 @@ class PrototypeGenerator:
     def __init__(self) -> None:
         self.known: Container[str] = frozenset()
         """Ids that are not worth proposing again; set by the loop."""
+        self.wish = StructureWish()
+        """What the crystals should look like; set by the loop."""
 
     def propose(self, space: ChemicalSpace, n: int, rng: np.random.Generator) -> list[Candidate]:
         """See `Generator.propose`. Decorations are drawn without repeats until the space runs dry."""
-        pool = decorations(space)
+        pool = [d for d in decorations(space) if _is_wished(self.wish, d.prototype)]
         collector = Collector(space, n, self.known)
         if not pool:
             return []
@@ -74,6 +78,15 @@ class PrototypeGenerator:
                     ),
                 )
         return collector.candidates
+
+
+def _is_wished(wish: StructureWish, prototype: Prototype) -> bool:
+    """Whether a prototype is what a wish leaves, as far as its label says."""
+    groups = wished_groups(wish)
+    if groups is not None and int(prototype.label.split("_")[2]) not in groups:
+        return False
+    types = [STRUCTURE_TYPES[name] for name in wish.prototypes]
+    return not types or any(prototype.label in t.labels if t.labels else prototype.signature == t.counts for t in types)
 
 
 @lru_cache(maxsize=16)

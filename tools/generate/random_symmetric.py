@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.types import Candidate, ChemicalSpace, Provenance
+from ..core.eligibility import wished_groups
+from ..core.types import Candidate, ChemicalSpace, Provenance, StructureWish
 from .common import Collector, composition_weights, separation
 from .compositions import CompositionChoice, compositions
 from .volumes import volume_per_atom
@@ -37,12 +38,15 @@ class RandomSymmetricGenerator:
     def __init__(self) -> None:
         self.known: Container[str] = frozenset()
         """Ids that are not worth proposing again; set by the loop."""
+        self.wish = StructureWish()
+        """What the crystals should look like; set by the loop."""
 
     def propose(self, space: ChemicalSpace, n: int, rng: np.random.Generator) -> list[Candidate]:
         """See `Generator.propose`. Compositions, formula units, group, and volume are drawn for each crystal."""
         choices = compositions(space)
         weights = composition_weights(choices)
         collector = Collector(space, n, self.known)
+        wished = wished_groups(self.wish)
         for _ in range(n * ATTEMPTS_PER_CRYSTAL):
             if collector.full:
                 break
@@ -52,7 +56,7 @@ class RandomSymmetricGenerator:
             unit_weights = 1.0 / units
             units_chosen = int(rng.choice(units, p=unit_weights / unit_weights.sum()))
             counts = tuple(n_atoms * units_chosen for n_atoms in choice.amounts.values())
-            groups = compatible_groups(counts)
+            groups = [g for g in compatible_groups(counts) if wished is None or g in wished]
             if not groups:
                 continue
             group = int(rng.choice(groups))

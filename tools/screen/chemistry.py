@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from ..core.eligibility import amounts_of, composition_misfit
 from ..core.types import Candidate, ChemicalSpace, Verdict
 
 
@@ -28,16 +29,8 @@ class ChemistryScreen:
 
     def _reason(self, candidate: Candidate) -> str:
         space = self._space
-        elements = set(candidate.crystal.species)
-        if outside := sorted(elements - set(space.allowed)):
-            return f"holds {', '.join(outside)}, which the goal does not allow"
-        if missing := sorted(set(space.required) - elements):
-            return f"lacks {', '.join(missing)}"
-        low, high = space.n_elements
-        if not low <= len(elements) <= high:
-            return f"{len(elements)} elements, {low} to {high} are wanted"
-        if space.formula is not None and candidate.formula != space.formula:
-            return f"is {candidate.formula}, {space.formula} is wanted"
+        if reason := composition_misfit(space, amounts_of(candidate.crystal.species), candidate.formula):
+            return reason
         if len(candidate.crystal) > space.max_atoms:
             return f"{len(candidate.crystal)} atoms in the cell, at most {space.max_atoms} are wanted"
         if self._neutral and not _is_neutral(candidate.formula):
