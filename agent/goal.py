@@ -237,7 +237,7 @@ class _Numbers:
         if unit is None:
             assumed = f"{row.label}: {value:g} has no unit, read as {row.unit}"
             self._said.append(assumed)
-            self._request.questions.append((f"In which unit is the {row.label} of {value:g}?", f"the unit {row.unit}"))
+            self._request.questions.append((f"In which unit is the {row.label}?", f"the unit {row.unit}"))
         elif unit == OTHER:
             raise GoalError(f"{row.label} of {value:g} has a unit that does not fit.", f"Give it in {row.unit}.")
         else:

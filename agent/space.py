@@ -225,7 +225,7 @@ def _counts(
 ) -> tuple[int, int]:
     """Fewest and most elements of a crystal."""
     low, high = _stated_counts(request)
-    needed = len(required) + bool(choices)
+    needed = len(required) + _disjoint(choices)
     types = [STRUCTURE_TYPES[name] for name in request.prototypes]
     if closed:
         for name, kind in zip(request.prototypes, types, strict=True):
@@ -233,6 +233,14 @@ def _counts(
                 raise GoalError(
                     f"{name} ({kind.formula}) needs {kind.kinds} elements, and {'-'.join(closed)} has {len(closed)}.",
                     "Change the structure type or the system.",
+                )
+            if kind.kinds < len(closed) and low is None:
+                request.questions.append(
+                    (
+                        f"{name} ({kind.formula}) has {kind.kinds} elements, and {'-'.join(closed)} has {len(closed)}. "
+                        f"Which of them?",
+                        f"crystals of all {len(closed)}, which are not recognised as {name}",
+                    )
                 )
     elif low is None and high is None:
         kinds = [len(pattern)] if pattern else sorted({t.kinds for t in types})
@@ -250,6 +258,17 @@ def _counts(
     if pattern and not closed and high < len(pattern):
         raise GoalError(f"The stoichiometry has {len(pattern)} elements, more than {high}.", "Change one of the two.")
     return low, high
+
+
+def _disjoint(choices: Sequence[tuple[str, ...]]) -> int:
+    """Fewest elements that hold one of each group, where groups that share none need one each."""
+    taken: set[str] = set()
+    count = 0
+    for group in choices:
+        if not taken & set(group):
+            count += 1
+            taken |= set(group)
+    return count
 
 
 def _stated_counts(request: Request) -> tuple[int | None, int | None]:

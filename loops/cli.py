@@ -46,7 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
     _json_flag(doctor)
 
     goal = commands.add_parser("goal", help="show what is understood of a request")
-    goal.add_argument("words", help='e.g. "a stable binary oxide of Mg; 10 evaluations"')
+    goal.add_argument("words", nargs="?", default="", help='e.g. "a stable binary oxide of Mg; 10 evaluations"')
+    goal.add_argument("--properties", action="store_true", help="list what can be asked for, and what yields it")
     _json_flag(goal)
 
     run = commands.add_parser("run", help="run a campaign")

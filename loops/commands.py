@@ -19,6 +19,7 @@ from ..agent.describe import describe
 from ..agent.goal import GoalDefaults, parse_goal
 from ..agent.overrides import apply_overrides
 from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerError, LodestoneError
+from ..tools.core.properties import CATALOGUE
 from ..tools.core.types import Understanding
 from .cli import parse_duration
 from .record import CampaignRecord
@@ -49,12 +50,29 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def goal(options: argparse.Namespace) -> int:
-    """What is understood of a request."""
+    """What is understood of a request; or what can be asked for."""
+    if options.properties:
+        return _properties(options.json)
     understanding = understand(options.words, _settings(options))
     if options.json:
         print_json({**understanding.model_dump(mode="json"), "digest": understanding.goal.digest()})
     else:
         _show_goal(Console(), understanding)
+    return 0
+
+
+def _properties(as_json: bool) -> int:
+    if as_json:
+        print_json([row.model_dump(mode="json") for row in CATALOGUE.values()])
+        return 0
+    table = Table(box=None, pad_edge=False)
+    for head in ("property", "unit", "also", "yielded by", "meaning"):
+        table.add_column(head, overflow="fold")
+    for row in CATALOGUE.values():
+        also = ", ".join(words[0].replace("*", "") for words in row.synonyms.values())
+        sources = ", ".join(f"{s.by} ({s.fidelity}, {s.core_s_per_atom:g} core-s/atom)" for s in row.sources)
+        table.add_row(*(Text(cell) for cell in (row.label, row.unit, also, sources, row.meaning)))
+    Console().print(table)
     return 0
 
 

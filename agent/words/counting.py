@@ -96,7 +96,7 @@ class Counting:
     ) -> None:
         request, noun = self.request, nouns[0].kind
         said = self._said(None)
-        if strict and noun in {"ATOMS", "KINDS", "EVALS", "EVALUATOR", "ROUNDS"}:
+        if strict and (noun in {"ATOMS", "KINDS", "EVALS", "EVALUATOR"} or (noun == "ROUNDS" and kind == "upper")):
             value += 1 if kind == "lower" else -1
         if noun == "TIME":
             self._time(nouns[0].value, value * nouns[0].value)

@@ -25,6 +25,7 @@ _LONGEST = 400
 _FILLERS_IN_A_ROW = 3
 END = "$END"
 _NEVER = frozenset({MARK, WORD})
+_NUMBERED = frozenset({"COLUMN", "SPACE_GROUP", "SEED"})
 _COMPARING = frozenset(split_words("LE LT GE GT APPROX UP_TO BETWEEN EQUALS NUMBER"))
 _COUNTED = frozenset(
     split_words("EVALS EVALUATOR ROUNDS ATOMS KINDS HITS SAMPLES CORE_HOURS MONEY TIME COLUMN UNIT OR_MORE OR_LESS")
@@ -135,7 +136,7 @@ def _automaton() -> _Automaton:
 def _may_end(tokens: Sequence[Lexeme], index: int) -> bool:
     """Whether a clause may end here: not between a number and what it counts, nor a property and its bound."""
     after = next((t.kind for t in tokens[index + 1 : index + 4] if t.kind != FILLER), "")
-    if tokens[index].kind == "NUMBER":
+    if tokens[index].kind == "NUMBER" and not (index and tokens[index - 1].kind in _NUMBERED):
         return after not in _COUNTED
     if tokens[index].kind == "PROPERTY":
         before = tokens[index - 1].kind if index else ""

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...tools.core.elements import split_words
 from ...tools.core.errors import GoalError
+from ...tools.core.space_groups import NUMBER_OF
 from ...tools.core.stoichiometry import parse_pattern
 from .formulas import FORMULA, SYMBOL_SET, parse_formula, suggest_element
 from .lexicon import FILLER, PIECE, fold, lexicon
@@ -28,12 +29,13 @@ _NUMBER = re.compile(
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _CYRILLIC = re.compile(r"[Ѐ-ӿ]")
 _GLUED = re.compile(r"(?:(?![\u3400-\u9fff])[^\W_])+(?:-(?:(?![\u3400-\u9fff])[^\W_])+){1,12}")
+_SYMBOL = re.compile(r"[PIFABCR](?:-?[1-6](?:_[1-5])?|[mnabcde/])+(?![A-Za-z0-9])")
 _CHINESE_NUMBER = re.compile(r"[一二两三四五六七八九十百千]+")
 _POWER_AFTER_NUMBER = re.compile(r"[\^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]")
 _MARKS = {
     "<": "LT", ">": "GT", "<=": "LE", ">=": "GE", "≤": "LE", "≥": "GE", "=": "EQUALS", "==": "APPROX", "≈": "APPROX",
     "~": "APPROX", "±": "PLUS_MINUS", ",": "COMMA", "/": "SLASH", "+": "AND", "&": "AND", "€": "MONEY", "$": "MONEY",
-    "£": "MONEY", "¥": "MONEY", "-": "DASH",
+    "£": "MONEY", "¥": "MONEY", "-": "DASH", "(": FILLER, ")": FILLER,
 }  # fmt: skip
 _SUFFIXES = frozenset(split_words("free based containing bearing rich system"))
 _LOOKALIKES = frozenset(split_words("type like structured ion ray mesh doped"))
@@ -105,7 +107,16 @@ class _Lexer:
 
     def next(self, place: int) -> int:
         """Read one token at `place`; the place after it."""
-        for reading in (self._glued, self._symbol, self._unit, self._phrase, self._formula, self._number, self._word):
+        for reading in (
+            self._space_group,
+            self._glued,
+            self._symbol,
+            self._unit,
+            self._phrase,
+            self._formula,
+            self._number,
+            self._word,
+        ):
             if end := reading(place):
                 return end
         character = self.text[place]
@@ -236,7 +247,25 @@ class _Lexer:
             return None
         if kind == "TIME" and said in "hdsHDSчдсЧДС" and not self._is_time(said, end):
             return self._add(FILLER, None, place, end) if said in "сС" else None
+        if kind == "TIME" and fold(said) == "min" and not self._after_number():
+            kind, value = "EXTREME", ("minimise", False)
         return self._add(kind, value, place, end)
+
+    def _after_number(self) -> bool:
+        last = self._last()
+        return last is not None and last.kind == "NUMBER"
+
+    def _space_group(self, place: int) -> int | None:
+        """`Fm-3m`, `P6_3/mmc`; one that could be a formula only after the words `space group`."""
+        match = _SYMBOL.match(self.text, place)
+        number = NUMBER_OF.get(match.group().replace("_", "")) if match else None
+        if match is None or number is None:
+            return None
+        last = self._last()
+        named = last is not None and last.kind == "SPACE_GROUP"
+        if not named and not (len(match.group()) > 3 and not FORMULA.fullmatch(match.group())):
+            return None
+        return self._add("HM", number, place, match.end())
 
     def _pieces(self, place: int) -> tuple[list[str], list[int]]:
         """Pieces of a phrase that may begin here, and where each ends; only spaces and hyphens may part them."""
@@ -247,7 +276,7 @@ class _Lexer:
             pieces.append(fold(match.group()))
             ends.append(match.end())
             at = match.end()
-            while at < len(self.text) and self.text[at] in " -":
+            while at < len(self.text) and self.text[at] in " -_":
                 at += 1
             if "  -" in self.text[match.end() : at] or self.text[match.end() : at].count("-") > 1:
                 break
@@ -259,8 +288,7 @@ class _Lexer:
 
     def _is_time(self, said: str, end: int) -> bool:
         """Whether `h`, `d` or `s` is a time: after a number, and no label such as `4H-SiC`."""
-        last = self._last()
-        return last is not None and last.kind == "NUMBER" and not said.isupper() and self.text[end : end + 1] != "-"
+        return self._after_number() and not said.isupper() and self.text[end : end + 1] != "-"
 
     def _number(self, place: int) -> int | None:
         before = self.text[place - 1 : place]

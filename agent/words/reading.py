@@ -60,6 +60,9 @@ class Reading:
     def bound(self, tree: Tree[Any]) -> None:
         """`gap above 2 eV`, `1 to 3 GPa bulk modulus`, `gap above 1 and below 3 eV`."""
         name = token_of(tree, "PROPERTY").value
+        first = parts(tree)[0]
+        if isinstance(first, Lexeme) and first.kind == "EXTREME" and not first.value[1]:
+            self._want(name, *first.value)
         bounds = claim_of(trees_of(tree, "claim")[0])
         more = [Bound(*b) for b in _second(tree)]
         if more and bounds:
@@ -153,7 +156,7 @@ class Reading:
                 self.request.formulas.setdefault(token.text, dict(token.value))
             elif token.kind == "SYSTEM":
                 self.request.systems.append(token.value)
-        self._require(self._elements(listed, skip=("FORMULA", "SYSTEM")), self._either(listed))
+        self._require_listed(listed, skip=("FORMULA", "SYSTEM"))
 
     def made_of(self, tree: Tree[Any]) -> None:
         """`made of Al and Ni`: these and no others."""
@@ -221,16 +224,39 @@ class Reading:
     def _of_class(self, listed: Tree[Any], classes: Sequence[Lexeme]) -> None:
         elements = self._elements(listed)
         groups = any(t.kind in ("GROUP", "COLUMN") for t in tokens_of(listed))
-        one = all(t.kind == "COMPOUND" for t in classes) and not groups and not self._either(listed)
-        if one:
+        single = all(t.kind == "COMPOUND" for t in classes) and not groups and len(classes) == 1
+        if single and self._either(listed):
+            self._one_of_several(elements, classes[0].value)
+            return
+        if single or (all(t.kind == "COMPOUND" for t in classes) and not groups):
             both = tuple(dict.fromkeys((*elements, *classes[0].value)))
             self.request.systems.append(both)
             self.request.either_system |= self._after_or()
             said = f"'{self.said()}' read as the system {'-'.join(both)} and no other element"
             self.request.assumptions.append(said)
             return
-        self._require(elements, groups or self._either(listed))
+        self._require_listed(listed)
         self._classes(classes)
+
+    def _one_of_several(self, elements: Sequence[str], members: Sequence[str]) -> None:
+        """`titanium or zirconium carbide`: one of two systems."""
+        self.request.any_of.append((self.said(), tuple(elements)))
+        for element in members:
+            self.request.required.setdefault(element, self.said())
+        for element in (*elements, *members):
+            self.request.only.setdefault(element, self.said())
+        self.request.element_counts.append((len(members) + 1, len(members) + 1))
+
+    def _require_listed(self, listed: Tree[Any], skip: Sequence[str] = ()) -> None:
+        """Elements joined by `and` all have to be in, of a group one; joined by `or`, one of all."""
+        if any(t.kind == "OR" for j in trees_of(listed, "or_joint") for t in tokens_of(j)):
+            self._require(self._elements(listed, skip=skip), either=True)
+            return
+        for item in trees_of(listed, "item"):
+            tokens = tokens_of(item)
+            kind = tokens[0].kind if len(tokens) == 1 else "COLUMN"
+            if kind not in skip:
+                self._require(self._elements(Tree("list", [item])), either=kind in ("GROUP", "COLUMN"))
 
     def _require(self, elements: Sequence[str], either: bool) -> None:
         if either and len(elements) > 1:

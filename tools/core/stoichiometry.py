@@ -43,9 +43,9 @@ def sites_of(pattern: Pattern) -> tuple[str, ...]:
 
 
 def _is_site(symbol: str, letters: list[str]) -> bool:
-    """B and C are sites only in a row of letters: `ABX3`, `ABC`; in `M2AC` C is carbon."""
-    in_row = (symbol == "B" and "A" in letters) or (symbol == "C" and {"A", "B"} <= set(letters))
-    return symbol in _SITES or in_row
+    """B, C and Y are sites only in a row of letters (`ABX3`, `ABC`, `X2YZ`); in `M2AC` C is carbon."""
+    rows = {"B": {"A"}, "C": {"A", "B"}, "Y": {"Z"}}
+    return symbol in _SITES or (symbol in rows and rows[symbol] <= set(letters))
 
 
 def fits_pattern(pattern: str, amounts: Mapping[str, int]) -> bool:
