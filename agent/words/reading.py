@@ -207,7 +207,10 @@ class Reading:
         if not elements:
             return
         groups = any(t.kind in ("GROUP", "COLUMN") for item in items for t in tokens_of(item))
-        mention = Mention(self.said(), elements, groups or self._either(listed), self._followed_by_open_noun())
+        if groups:
+            self._require_listed(listed, skip=("SYSTEM", "FORMULA"))
+            return
+        mention = Mention(self.said(), elements, self._either(listed), self._followed_by_open_noun())
         self.request.mentions.append(mention)
 
     def _classes(self, tokens: Sequence[Lexeme]) -> None:
