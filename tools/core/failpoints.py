@@ -1,11 +1,11 @@
 """Named places where a test can have the process killed, as a power cut would: SIGKILL, nothing flushed, no handler.
 
 `LODESTONE_FAILPOINT=name:n` kills at the n-th passing of `name` in one process. With `LODESTONE_FAILPOINT_ONCE=FILE`
-it is the n-th passing in all processes together, and only the process that manages to create FILE dies, so that one kill
-in a tree of processes can be followed by recovery. With `LODESTONE_FAILPOINT_TRACE=FILE` every passing appends a line with its name instead: so a test finds
-out where it can kill. With `LODESTONE_FAILPOINT_RANDOM=RATE:FILE` that share of all operations (the places named
-`….before`) meets a fault: SIGKILL, a full disk or an I/O error; FILE counts them. Without these variables a passing
-costs three dictionary look-ups.
+it is the n-th passing in all processes together, and only the process that manages to create FILE dies, so that one
+kill in a tree of processes can be followed by recovery. With `LODESTONE_FAILPOINT_TRACE=FILE` every passing appends a
+line with its name instead: so a test finds out where it can kill. With `LODESTONE_FAILPOINT_RANDOM=RATE:FILE` that
+share of all operations (the places named `….before`) meets a fault: SIGKILL, a full disk or an I/O error; FILE counts
+them. Without these variables a passing costs three dictionary look-ups.
 """
 
 from __future__ import annotations
