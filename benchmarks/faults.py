@@ -139,9 +139,10 @@ def _one_case(setup: Setup, name: str, n: int, undisturbed: harness.Outcome, tal
     once = setup.directory.with_suffix(".once")
     extra = {"LODESTONE_FAILPOINT": f"{name}:{n}", "LODESTONE_FAILPOINT_ONCE": str(once)}
     code = harness.wait(harness.start(setup, extra))
-    if not once.exists():
+    if once.exists():
+        tally.kills[name.split(".")[0]] += 1
+    else:
         tally.stuck.append(f"{name}:{n} was never reached")
-    tally.kills[name.split(".")[0]] += 1
     before = _done(setup.directory)
     _recover(setup, code, tally, f"{name}:{n}")
     _compare(setup, before, undisturbed, tally, f"{name}:{n}")

@@ -1,12 +1,21 @@
-"""One PostgreSQL server for all tests that want one."""
+"""One PostgreSQL server for all tests that want one, and a search path that each module leaves as it was."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from benchmarks.postgres import PostgresServer, binaries
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _path_as_it_was() -> Iterator[None]:
+    """The evaluator of the fast world is known to the modules that install it, and to no test after them."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(scope="session")

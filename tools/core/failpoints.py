@@ -1,11 +1,11 @@
 """Named places where a test can have the process killed, as a power cut would: SIGKILL, nothing flushed, no handler.
 
 `LODESTONE_FAILPOINT=name:n` kills at the n-th passing of `name` in one process. With `LODESTONE_FAILPOINT_ONCE=FILE`
-only the process that manages to create FILE dies, so that one kill in a tree of processes can be followed by
-recovery. With `LODESTONE_FAILPOINT_TRACE=FILE` every passing appends a line with its name instead: so a test finds
-out where it can kill. With `LODESTONE_FAILPOINT_RANDOM=RATE:FILE` that share of all operations (the places named
-`….before`) meets a fault: SIGKILL, a full disk or an I/O error; FILE counts them. Without these variables a passing
-costs three dictionary look-ups.
+it is the n-th passing in all processes together, and only the process that manages to create FILE dies, so that one
+kill in a tree of processes can be followed by recovery. With `LODESTONE_FAILPOINT_TRACE=FILE` every passing appends a
+line with its name instead: so a test finds out where it can kill. With `LODESTONE_FAILPOINT_RANDOM=RATE:FILE` that
+share of all operations (the places named `….before`) meets a fault: SIGKILL, a full disk or an I/O error; FILE counts
+them. Without these variables a passing costs three dictionary look-ups.
 """
 
 from __future__ import annotations
@@ -42,9 +42,22 @@ def passing(name: str) -> None:
     place, _, count = wanted.partition(":")
     if place != name:
         return
-    _passed[name] = _passed.get(name, 0) + 1
-    if _passed[name] == int(count or "1") and _first():
+    once = os.environ.get("LODESTONE_FAILPOINT_ONCE")
+    if _count(name, once) == int(count or "1") and _first(once):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _count(name: str, once: str | None) -> int:
+    """Which passing this is."""
+    if not once:
+        _passed[name] = _passed.get(name, 0) + 1
+        return _passed[name]
+    descriptor = os.open(f"{once}.passed", os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+    try:
+        os.write(descriptor, b".")
+        return os.lseek(descriptor, 0, os.SEEK_CUR)
+    finally:
+        os.close(descriptor)
 
 
 def _perhaps(name: str, chance: str) -> None:
@@ -60,8 +73,7 @@ def _perhaps(name: str, chance: str) -> None:
         raise OSError(code, os.strerror(code), name)
 
 
-def _first() -> bool:
-    once = os.environ.get("LODESTONE_FAILPOINT_ONCE")
+def _first(once: str | None) -> bool:
     if not once:
         return True
     try:
