@@ -46,7 +46,7 @@ class PlanLimits(Frozen):
 
 def stale_rounds(brief: Brief) -> int:
     """Finished rounds since the best crystal last got better (all of them when there never was one)."""
-    direction = brief.goal.objectives[0].direction
+    objective = brief.goal.objectives[0]
     best: float | None = None
     stale = 0
     for value in brief.best_by_round:
@@ -56,8 +56,7 @@ def stale_rounds(brief: Brief) -> int:
         if best is None:
             better = True
         else:
-            change = {"minimise": best - value, "maximise": value - best, "target": abs(value - best)}[direction]
-            better = change > _IMPROVEMENT * max(1.0, abs(best))
+            better = objective.loss(best) - objective.loss(value) > _IMPROVEMENT * max(1.0, abs(best))
         if better:
             best, stale = value, 0
     return stale

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lodestone.agent.goal import parse_goal
 from lodestone.agent.policy import PlanLimits, check, decide, stale_rounds, stop_reason
-from lodestone.tools.core.types import Brief, GeneratorYield, RoundPlan, StopRule
+from lodestone.tools.core.types import Brief, GeneratorYield, Objective, RoundPlan, StopRule
 
 GOAL = parse_goal("stable Li-P-S, 20 evaluations").goal
 
@@ -204,3 +204,19 @@ def test_stagnation_is_counted_in_the_direction_of_the_goal(text: str, series: t
 def test_plan_survives_its_json_form() -> None:
     plan = decide(make_brief())
     assert RoundPlan.model_validate_json(plan.model_dump_json()) == plan
+
+
+@pytest.mark.parametrize(
+    ("objective", "values", "stale"),
+    [
+        (Objective(property="density", direction="minimise"), (3.0, 2.0, 2.0, 2.5), 2),
+        (Objective(property="density", direction="maximise"), (3.0, 2.0, 4.0, 4.0), 1),
+        (Objective(property="density", direction="target", target=3.0), (1.0, 4.0, 5.5, 5.5), 2),
+        (Objective(property="density", direction="range", lower=2.0, upper=3.0), (1.0, 3.5, 2.5, 2.1), 1),
+    ],
+)
+def test_rounds_without_a_better_crystal_are_counted_by_the_aim(
+    objective: Objective, values: tuple[float, ...], stale: int
+) -> None:
+    goal = GOAL.model_copy(update={"objectives": (objective,)})
+    assert stale_rounds(make_brief(goal=goal, round=len(values) + 1, best_by_round=values)) == stale
