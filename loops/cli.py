@@ -115,6 +115,11 @@ def build_parser() -> argparse.ArgumentParser:
             action.add_argument("what", choices=("failed", "again"))
         _json_flag(action)
 
+    explain = commands.add_parser("explain", help="why a crystal was chosen, or was not")
+    explain.add_argument("directory", type=Path, metavar="DIR")
+    explain.add_argument("which", nargs="?", default="", metavar="CRYSTAL", help="formula or id; default: the best one")
+    _json_flag(explain)
+
     export = commands.add_parser("export", help="write the evaluated crystals as files")
     export.add_argument("directory", type=Path, metavar="DIR")
     export.add_argument("--format", choices=FORMATS, default="cif", help="default: cif")

@@ -151,6 +151,19 @@ def status(options: argparse.Namespace) -> int:
     return 0
 
 
+def explain(options: argparse.Namespace) -> int:
+    """Why one crystal was chosen."""
+    from .explain import explain as explained
+
+    found = explained(options.directory, options.which)
+    if options.json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        for line in found.lines:
+            print(line)
+    return 0
+
+
 def report(options: argparse.Namespace) -> int:
     """Write the report again."""
     path = write_campaign_report(options.directory)
