@@ -66,8 +66,16 @@ def load_model(settings: ModelSettings) -> BaseChatModel | None:
         options: dict[str, Any] = {"num_predict": settings.max_tokens, "client_kwargs": {"timeout": settings.timeout_s}}
     else:
         options = {"max_tokens": settings.max_tokens, "timeout": settings.timeout_s, "max_retries": 1}
+    if provider in ("openai", "deepseek", "openrouter"):
+        # The client follows redirects by itself, and would send the brief wherever a server points.
+        import httpx
+
+        options["http_client"] = httpx.Client(follow_redirects=False, timeout=settings.timeout_s)
     if settings.base_url:
         options["base_url"] = settings.base_url
+        key = PROVIDERS[provider][1]
+        if key and not os.environ.get(key):
+            options["api_key"] = "none"  # a local server asks for none, and the clients insist on one
     try:
         return init_chat_model(model, model_provider=provider, **options)
     except Exception as error:  # provider packages raise their own types for bad names and options
