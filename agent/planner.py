@@ -6,6 +6,7 @@ its answer is validated, `policy.check` bends it into the budget, and `decided_b
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from importlib.resources import files
@@ -25,6 +26,7 @@ from .messages import RoundPlanProposal, write_brief
 from .policy import PlanLimits, check, decide
 from .providers import BUILTIN
 from .toolbox import Desk, Toolbox, check_toolbox
+from .tracing import Numbers, strike_out
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -124,19 +126,23 @@ class AgentPlanner:
             if self._failed[name] >= self._bounds.failures:
                 troubles.append(f"{name} not asked after {self._failed[name]} failures")
                 continue
-            answer = self._ask(model, brief)
+            desk = Desk(self._toolbox)
+            answer = self._ask(model, brief, desk)
             if isinstance(answer, RoundPlanProposal):
                 self._failed[name] = 0
-                return self._checked(answer, brief, name, troubles)
+                return self._checked(answer, brief, name, troubles, desk)
             self._failed[name] += 1
             troubles.append(f"{name} {answer}")
-        answer = self._ask(BuiltinPlanner(limits=self._limits), brief)
+        answer = self._ask(BuiltinPlanner(limits=self._limits), brief, Desk(self._toolbox))
         if isinstance(answer, RoundPlanProposal):
             return self._checked(answer, brief, BUILTIN, troubles)
         plan = decide(brief, self._limits)
         return plan.model_copy(update={"decided_by": _who("policy", [*troubles, f"{BUILTIN} {answer}"])})
 
-    def _checked(self, answer: RoundPlanProposal, brief: Brief, name: str, troubles: list[str]) -> RoundPlan:
+    def _checked(
+        self, answer: RoundPlanProposal, brief: Brief, name: str, troubles: list[str], desk: Desk | None = None
+    ) -> RoundPlan:
+        """The plan bent into what is allowed; of a model's reasons (`desk` given), numbers that it was not shown go."""
         shares: dict[str, float] = {}
         for row in answer.shares:
             shares[row.generator] = shares.get(row.generator, 0.0) + row.share
@@ -150,12 +156,23 @@ class AgentPlanner:
             reason=answer.reason,
             limits=self._limits,
         )
-        reason = plan.reason + (f" [policy: {'; '.join(corrections)}]" if corrections else "")
+        words = plan.reason
+        if desk is not None:
+            facts = {
+                "shares": shares,
+                "proposals": plan.proposals,
+                "batch": plan.batch,
+                "exploration": plan.exploration,
+            }
+            shown = Numbers((write_brief(brief), json.dumps(facts), *desk.answers))
+            words, struck = strike_out(words, shown)
+            if struck:
+                corrections.append(f"{struck} numbers struck out of the reasons")
+        reason = words + (f" [policy: {'; '.join(corrections)}]" if corrections else "")
         return plan.model_copy(update={"reason": reason, "decided_by": _who(name, troubles)})
 
-    def _ask(self, model: BaseChatModel, brief: Brief) -> RoundPlanProposal | str:
+    def _ask(self, model: BaseChatModel, brief: Brief, desk: Desk) -> RoundPlanProposal | str:
         """A model's proposal, or what went wrong in words. Never takes longer than the bounds allow."""
-        desk = Desk(self._toolbox)
         outcome: list[RoundPlanProposal | str] = []
         worker = threading.Thread(
             target=lambda: outcome.append(self._run(model, brief, desk)), name="lodestone-planner", daemon=True

@@ -55,6 +55,8 @@ class Desk:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._calls = 0
+        self.answers: list[str] = []
+        """What the tools said so far."""
 
     def close(self) -> None:
         """Answer nothing from now on; an attempt that ran out of time may still be running."""
@@ -86,4 +88,6 @@ class Desk:
             text = json.dumps(self._toolbox[name](*arguments), default=str, ensure_ascii=False)
         except Exception as error:  # noqa: BLE001 - injected callables may raise anything; the model gets it as data
             text = f"{name} failed: {type(error).__name__}: {error}"
-        return text if len(text) <= MAX_ANSWER else f"{text[:MAX_ANSWER]} … ({len(text) - MAX_ANSWER} more characters)"
+        said = text if len(text) <= MAX_ANSWER else f"{text[:MAX_ANSWER]} … ({len(text) - MAX_ANSWER} more characters)"
+        self.answers.append(said)
+        return said

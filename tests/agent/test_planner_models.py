@@ -290,3 +290,24 @@ def test_two_models_of_one_name_are_refused() -> None:
         AgentPlanner([("a", model), ("a", model)])
     with pytest.raises(ConfigError):
         AgentPlanner([("builtin", model)])
+
+
+def test_the_largest_brief_stays_below_three_thousand_tokens() -> None:
+    words = (
+        "novel ternary compounds, any elements except toxic, radioactive and scarce ones; gap 1-2 eV, 1000 evaluations"
+    )
+    yields = GeneratorYield(proposed=10**6, screened_out=10**6, relaxed=10**6, mean_energy_above_hull=0.123456789)
+    large = Brief(
+        goal=parse_goal(words).goal,
+        round=99_999,
+        generators={f"generator number {n}": yields for n in range(8)},
+        evaluations_spent=10**6,
+        evaluations_left=10**6,
+        wall_s_left=1234567.89,
+        rounds_left=99_999,
+        best={"formula": "Li7La3Zr2O12", "space_group": "I4_1/acd", "energy_above_hull": 0.0123, "band_gap": 2.1234},
+        best_by_round=tuple(0.0123456789 * n for n in range(20)),
+        failures={f"{'reason ' * 9}{n}": 10**6 for n in range(10)},
+    )
+    # JSON of numbers and symbols takes at most one token for two bytes with any tokeniser in use.
+    assert len(write_brief(large).encode()) / 2 < 3000
