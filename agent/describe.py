@@ -18,7 +18,7 @@ def describe(understanding: Understanding) -> list[tuple[str, str]]:
         rows.append(("several aims", "the set of best compromises (Pareto front)"))
     rows += [("condition", _constraint_words(constraint)) for constraint in goal.constraints]
     rows += _chemistry_rows(goal.space)
-    rows += _structure_rows(goal.structure)
+    rows += structure_rows(goal.structure)
     if goal.novel:
         rows.append(("known crystals", "do not count"))
     if goal.synthesizable:
@@ -62,7 +62,8 @@ def _chemistry_rows(space: ChemicalSpace) -> list[tuple[str, str]]:
     return rows
 
 
-def _structure_rows(structure: StructureWish) -> list[tuple[str, str]]:
+def structure_rows(structure: StructureWish) -> list[tuple[str, str]]:
+    """Rows (label, plain words) of what a crystal should look like."""
     rows: list[tuple[str, str]] = []
     if structure.prototypes:
         rows.append(("structure type", " or ".join(structure.prototypes)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+from ...agent.describe import structure_rows
 from ...tools.core.errors import GoalError
 from ...tools.core.properties import CATALOGUE
 from ...tools.core.types import Constraint, GoalSpec, Objective, Quantity
@@ -110,11 +111,14 @@ def constraint_text(constraint: Constraint) -> str:
 
 
 def space_text(goal: GoalSpec) -> str:
-    """The chemical space in words."""
+    """Which crystals were asked for, in words."""
     space = goal.space
     parts = [f"composition {space.formula}"] if space.formula else []
+    if space.pattern:
+        parts.append(f"stoichiometry {space.pattern}")
     if space.required:
         parts.append(f"with {', '.join(space.required)}")
+    parts += [f"with one of {', '.join(group)}" for group in space.any_of]
     extra = [symbol for symbol in space.allowed if symbol not in space.required]
     if extra:
         parts.append(
@@ -125,6 +129,11 @@ def space_text(goal: GoalSpec) -> str:
     low, high = space.n_elements
     parts.append(f"{low} elements" if low == high else f"{low} to {high} elements")
     parts.append(f"at most {space.max_atoms} atoms in the primitive cell")
+    parts += [f"{name}: {words}" for name, words in structure_rows(goal.structure)]
+    if goal.novel:
+        parts.append("known crystals do not count")
+    if goal.synthesizable:
+        parts.append("only what can be expected to be made")
     return "; ".join(parts)
 
 
