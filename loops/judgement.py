@@ -12,6 +12,7 @@ from ..surrogate.campaign_model import CampaignModel
 from ..tools.core.properties import get_property
 from ..tools.core.types import Quantity
 from ..tools.evaluate.hull import HullEntry
+from .compromise import best_for, weighted
 from .head import HeadKeeper
 from .hulls import Hulls
 from .knowledge import Knowledge, PoolMember
@@ -75,12 +76,13 @@ class Judgement:
         predicted = self.predictions()
         hulls = self._predicted_hulls(predicted)
         offsets = {m.candidate.id: hulls.hull_formation_energy(m.amounts) for m in waiting}
-        best = knowledge.best()
+        goal = weighted(knowledge.goal, len(knowledge.evaluations))
+        best = knowledge.best() if goal is knowledge.goal else best_for(goal, knowledge.fitting())
         picks = self._model.choose(
             knowledge.points(waiting, self._head, offsets),
             q=batch,
             exploration=exploration,
-            goal=knowledge.goal,
+            goal=goal,
             best=None if best is None else {k: q.value for k, q in best.values.items()},
         )
         members = {m.candidate.id: m for m in waiting}

@@ -27,6 +27,7 @@ from ..tools.core.types import (
     Relaxation,
 )
 from ..tools.evaluate.hull import HullEntry
+from .compromise import front
 from .geometry import amounts, formula_amounts, geometry_values
 from .hulls import Hulls
 from .ledger import CandidateRow, Ledger
@@ -349,12 +350,19 @@ class Knowledge:
             m.entry.position,
         )
 
+    def fitting(self) -> list[Measured]:
+        """Measured crystals of the kind that is asked for that keep every constraint."""
+        return [m for m in self.measured if m.values and self.is_asked_for(m.member) and self.meets_goal(m.values)]
+
     def hits(self) -> list[Measured]:
         """Measured crystals that count as found: all that keep every constraint; without constraints those on the
-        hull for a goal of stability, and the single best for any other goal."""
+        hull for a goal of stability, and the single best for any other goal. Of compromises, those that none beats."""
         done = [m for m in self.measured if m.values and self.is_asked_for(m.member)]
+        fitting = self.fitting()
+        if self.goal.tradeoff == "pareto":
+            return front(self.goal, fitting)
         if self.goal.constraints:
-            return [m for m in done if self.meets_goal(m.values)]
+            return fitting
         if self.goal.objectives[0].property in ("energy_above_hull", "formation_energy"):
             return [m for m in done if "energy_above_hull" in m.values and m.values["energy_above_hull"].value <= 1e-6]
         best = self.best()
