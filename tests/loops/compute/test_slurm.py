@@ -14,10 +14,9 @@ from benchmarks.world.parts import EmtPotential
 from lodestone.loops.compute.cluster import Engine
 from lodestone.loops.compute.evaluating import DistributedEvaluator
 from lodestone.loops.compute.settings import ComputeSettings
-from lodestone.tools.core.types import JobStatus
 from lodestone.tools.evaluate.base import EvaluatorSettings
 from tests.loops.compute.slurm import Slurm, missing
-from tests.loops.compute.test_cluster import crystals, potential, same, submit
+from tests.loops.compute.test_cluster import crystals, finish, potential, same, submit
 
 pytest.importorskip("dask_jobqueue")
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {missing()}")
@@ -63,16 +62,6 @@ def test_a_batch_job_that_is_cancelled_costs_at_most_one_attempt(slurm: Slurm, e
         time.sleep(0.01)
     victim = slurm.jobs()[0]
     slurm.ask("scancel", "--signal=KILL", "--full", victim)
-    todo = dict(wanted)
-    while todo:
-        assert time.monotonic() < deadline, {k[:6]: evaluator.lookup(k) for k in todo}
-        for key in list(todo):
-            status = evaluator.lookup(key)
-            if status is JobStatus.DONE:
-                assert evaluator.harvest(key).failure is None
-                del todo[key]
-            elif status in (JobStatus.DEAD, JobStatus.NEVER_SEEN):
-                evaluator.submit([(key, wanted[key])])
-        time.sleep(0.05)
+    finish(evaluator, wanted, deadline)
     attempts = {key: inner.jobs.attempts(key) for key in wanted}
     assert sum(n - 1 for n in attempts.values()) <= 1, "one worker works on one key at a time"

@@ -91,6 +91,7 @@ def test_start_is_heard_whatever_the_clock_says(tmp_path: Path, watch: Watch, mo
     monkeypatch.setattr(time, "time", lambda: 1.0)
     write_control(directory, "run")
     watched.until(lambda: watched.state("a").state == "finished")
+    assert len(starts(directory)) == 2
 
 
 def test_a_full_disk_does_not_make_a_person_unneeded(tmp_path: Path, watch: Watch) -> None:
@@ -208,9 +209,10 @@ def test_nothing_is_written_while_nothing_changes(tmp_path: Path, watch: Watch) 
 
 def test_a_state_that_cannot_be_written_stops_nothing(tmp_path: Path, watch: Watch) -> None:
     (tmp_path / STATE_NAME).mkdir()
-    campaign(tmp_path, "a", "finish")
+    directory = campaign(tmp_path, "a", "finish")
     watched = watch()
     watched.until(lambda: watched.state("a").state == "finished")
+    assert len(starts(directory)) == 1
 
 
 def _runs(pid: int) -> bool:
