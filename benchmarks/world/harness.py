@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -90,6 +91,20 @@ def start(setup: Setup, extra: Mapping[str, str] | None = None) -> int:
     finally:
         os._exit(code)
     raise AssertionError
+
+
+def run_alone(setup: Setup, timeout_s: float = 300.0) -> int:
+    """Run or resume a campaign in a new interpreter; how it ended. For callers with threads, which cannot fork."""
+    facts = {**vars(setup), "directory": str(setup.directory), "site": str(setup.site)}
+    with setup.directory.with_suffix(".log").open("ab") as log:
+        return subprocess.run(
+            [sys.executable, "-m", __name__, json.dumps(facts)],
+            env={**os.environ, **world.environment(setup.site), **setup.environment},
+            stdout=log,
+            stderr=log,
+            timeout=timeout_s,
+            check=False,
+        ).returncode
 
 
 def _campaign(setup: Setup) -> int:
@@ -206,3 +221,10 @@ def _what(observation: Observation) -> dict[str, Any]:
 def lost(before: Mapping[str, str], after: Mapping[str, str]) -> int:
     """Results that were there and are gone, or changed."""
     return sum(after.get(key) != digest for key, digest in before.items())
+
+
+if __name__ == "__main__":
+    told = json.loads(sys.argv[1])
+    told |= {"directory": Path(told["directory"]), "site": Path(told["site"]), "metals": tuple(told["metals"])}
+    world.install(told["site"])
+    raise SystemExit(_campaign(Setup(**told)))

@@ -23,7 +23,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
     setup = Setup(
         folder / "campaign", folder / "site", words="most stable compound of Cu and Au; 5 evaluations; 2 rounds"
     )
-    assert harness.wait(harness.start(setup)) == 0
+    assert harness.run_alone(setup) == 0
     return setup.directory
 
 
