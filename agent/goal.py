@@ -78,8 +78,11 @@ def parse_goal(text: str, defaults: GoalDefaults | None = None) -> Understanding
     Raises:
         GoalError: when there is no goal in the text, or it contradicts itself or physics.
     """
-    defaults = defaults or GoalDefaults()
-    request, unused = read(text)
+    return complete_goal(text, *read(text), defaults or GoalDefaults())
+
+
+def complete_goal(text: str, request: Request, unused: tuple[str, ...], defaults: GoalDefaults) -> Understanding:
+    """Check and complete what was read, by the grammar or by a model; arguments and errors as for `parse_goal`."""
     space, said = build_space(request, unused, defaults.max_atoms)
     numbers = _Numbers(request, said)
     constraints = numbers.constraints()

@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from lodestone.agent.asking import Bounds
 from lodestone.agent.goal import parse_goal
-from lodestone.agent.planner import AgentPlanner, PlannerBounds
+from lodestone.agent.planner import AgentPlanner
 from lodestone.agent.policy import PlanLimits
 from lodestone.agent.providers import ModelSettings, load_model
 from lodestone.tools.core.types import Brief, GeneratorYield, RoundPlan
 
 NAME = "openai:hostile"
-BOUNDS = PlannerBounds(model_calls=4, timeout_s=4.0)
+BOUNDS = Bounds(model_calls=4, timeout_s=4.0)
 LIMITS = PlanLimits(max_proposals=16, min_proposals=4, max_batch=2)
 PLAN = {
     "shares": [{"generator": "random", "share": 0.5}, {"generator": "prototypes", "share": 0.5}],

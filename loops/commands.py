@@ -18,6 +18,7 @@ from rich.text import Text
 from ..agent.describe import describe
 from ..agent.goal import GoalDefaults, parse_goal
 from ..agent.overrides import apply_overrides
+from ..agent.providers import BUILTIN
 from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerError, LodestoneError
 from ..tools.core.properties import CATALOGUE
 from ..tools.core.types import Understanding
@@ -289,18 +290,20 @@ def _settings(options: argparse.Namespace) -> Settings:
 def understand(words: str, settings: Settings) -> Understanding:
     """The goal in a request, with the settings' defaults."""
     c = settings.campaign
-    return parse_goal(
-        words,
-        GoalDefaults(
-            evaluations=c.evaluations,
-            wall_hours=c.wall_hours,
-            rounds=c.rounds,
-            max_atoms=c.max_atoms,
-            evaluator=settings.evaluators.default,
-            seed=c.seed,
-            patience=c.patience,
-        ),
+    defaults = GoalDefaults(
+        evaluations=c.evaluations,
+        wall_hours=c.wall_hours,
+        rounds=c.rounds,
+        max_atoms=c.max_atoms,
+        evaluator=settings.evaluators.default,
+        seed=c.seed,
+        patience=c.patience,
     )
+    if {settings.planner.model, settings.planner.fallback} <= {"", BUILTIN}:
+        return parse_goal(words, defaults)
+    from .wiring import Toolbox, planner_for
+
+    return planner_for(settings, Toolbox()).specify(words, defaults.model_dump())
 
 
 def _show_goal(console: Console, understanding: Understanding) -> None:

@@ -268,7 +268,8 @@ def _potential_of(relax: RelaxSettings) -> Potential:
 
 def planner_for(settings: Settings, toolbox: Toolbox) -> Planner:
     """The planner with its chain of models: primary, fallback, and always the built-in one behind them."""
-    from ..agent.planner import AgentPlanner, PlannerBounds
+    from ..agent.asking import Bounds
+    from ..agent.planner import AgentPlanner
     from ..agent.policy import PlanLimits
     from ..agent.providers import ModelSettings, load_model
 
@@ -286,7 +287,7 @@ def planner_for(settings: Settings, toolbox: Toolbox) -> Planner:
             min_proposals=min(8, campaign.proposals),
             max_batch=campaign.batch,
         ),
-        PlannerBounds(model_calls=planner.max_calls, timeout_s=planner.timeout_s),
+        Bounds(model_calls=planner.max_calls, timeout_s=planner.timeout_s),
     )
 
 

@@ -42,11 +42,7 @@ def read(text: str) -> tuple[Request, tuple[str, ...]]:
     Raises:
         GoalError: for text that is empty, far too long, hides characters, is all capitals, or has an unknown element.
     """
-    if not text.strip():
-        raise GoalError("The request is empty.", "Say what to look for, e.g. 'stable Li-P-S with a gap above 2 eV'.")
-    if len(text) > MAX_CHARACTERS:
-        raise GoalError(f"The request has {len(text)} characters.", f"Use at most {MAX_CHARACTERS}.")
-    normal = normalise(text)
+    normal = checked(text)
     tokens = tokenise(normal)
     long_words = [w for w in normal.split() if len(w) >= 4 and w.isalpha()]
     if len(long_words) >= 2 and text.isupper():
@@ -58,6 +54,15 @@ def read(text: str) -> tuple[Request, tuple[str, ...]]:
     left = _left_over(tokens, found, reading.unread)
     _check_spelling(tokens, left, request)
     return request, _unused(text, tokens, left)
+
+
+def checked(text: str) -> str:
+    """Normalised text. Raises GoalError for what nobody should have to read: empty, far too long, hiding something."""
+    if not text.strip():
+        raise GoalError("The request is empty.", "Say what to look for, e.g. 'stable Li-P-S with a gap above 2 eV'.")
+    if len(text) > MAX_CHARACTERS:
+        raise GoalError(f"The request has {len(text)} characters.", f"Use at most {MAX_CHARACTERS}.")
+    return normalise(text)
 
 
 def _left_over(tokens: Sequence[Lexeme], found: Sequence[Clause], unread: set[int]) -> set[int]:

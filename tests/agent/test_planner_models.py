@@ -17,10 +17,11 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
 from lodestone.agent import toolbox as toolbox_module
+from lodestone.agent.asking import Bounds
 from lodestone.agent.builtin_model import BuiltinPlanner
 from lodestone.agent.goal import parse_goal
 from lodestone.agent.messages import read_brief, write_brief
-from lodestone.agent.planner import AgentPlanner, PlannerBounds
+from lodestone.agent.planner import AgentPlanner
 from lodestone.agent.policy import decide
 from lodestone.agent.toolbox import Desk
 from lodestone.tools.core.errors import ConfigError, GoalError, ToolError
@@ -178,7 +179,7 @@ def _malformed() -> AIMessage:
     ids=["raises", "chats", "malformed json", "infinite batch", "unknown field", "tool loop", "unknown tool"],
 )
 def test_failing_model_gives_way_to_the_builtin_planner_and_is_named(step: Any, says: str, brief: Brief) -> None:
-    plan, model = plan_with(step, brief=brief, toolbox={"budget": dict}, bounds=PlannerBounds(model_calls=4))
+    plan, model = plan_with(step, brief=brief, toolbox={"budget": dict}, bounds=Bounds(model_calls=4))
     assert plan.decided_by.startswith("builtin (after: fake ")
     assert says in plan.decided_by
     assert len(model.calls) <= 4
@@ -220,7 +221,7 @@ def test_hanging_model_costs_the_time_allowed_and_is_dropped_after_repeated_fail
         return propose()
 
     model = FakeChatModel(script=[hang])
-    planner = AgentPlanner([("slow", model)], bounds=PlannerBounds(timeout_s=0.3, failures=2))
+    planner = AgentPlanner([("slow", model)], bounds=Bounds(timeout_s=0.3, failures=2))
     start = time.perf_counter()
     plans = [planner.plan(brief) for _ in range(4)]
     assert time.perf_counter() - start < 5.0
@@ -233,7 +234,8 @@ def test_process_with_a_hanging_model_still_ends() -> None:
     script = """
 import threading
 from lodestone.agent.goal import parse_goal
-from lodestone.agent.planner import AgentPlanner, PlannerBounds
+from lodestone.agent.asking import Bounds
+from lodestone.agent.planner import AgentPlanner
 from lodestone.agent.builtin_model import BuiltinPlanner
 from lodestone.tools.core.types import Brief, GeneratorYield
 class FakeHanging(BuiltinPlanner):
@@ -241,7 +243,7 @@ class FakeHanging(BuiltinPlanner):
         threading.Event().wait()
 brief = Brief(goal=parse_goal("Na-Cl").goal, round=1, generators={"random": GeneratorYield()}, evaluations_spent=0,
               evaluations_left=3, wall_s_left=9.0, rounds_left=2)
-print(AgentPlanner([("slow", FakeHanging())], bounds=PlannerBounds(timeout_s=0.2)).plan(brief).decided_by)
+print(AgentPlanner([("slow", FakeHanging())], bounds=Bounds(timeout_s=0.2)).plan(brief).decided_by)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.startswith("builtin (after: slow gave no answer")
