@@ -227,11 +227,14 @@ class Reading:
     def _of_class(self, listed: Tree[Any], classes: Sequence[Lexeme]) -> None:
         elements = self._elements(listed)
         groups = any(t.kind in ("GROUP", "COLUMN") for t in tokens_of(listed))
-        single = all(t.kind == "COMPOUND" for t in classes) and not groups and len(classes) == 1
-        if single and self._either(listed):
+        closed = all(t.kind == "COMPOUND" for t in classes) and not groups
+        if closed and len(classes) > 1:
+            self._one_of_several([e for t in classes for e in t.value], elements)
+            return
+        if closed and self._either(listed):
             self._one_of_several(elements, classes[0].value)
             return
-        if single or (all(t.kind == "COMPOUND" for t in classes) and not groups):
+        if closed:
             both = tuple(dict.fromkeys((*elements, *classes[0].value)))
             self.request.systems.append(both)
             self.request.either_system |= self._after_or()
@@ -242,7 +245,7 @@ class Reading:
         self._classes(classes)
 
     def _one_of_several(self, elements: Sequence[str], members: Sequence[str]) -> None:
-        """`titanium or zirconium carbide`: one of two systems."""
+        """`titanium or zirconium carbide`, `zinc oxide or sulfide`: one of two systems."""
         self.request.any_of.append((self.said(), tuple(elements)))
         for element in members:
             self.request.required.setdefault(element, self.said())
