@@ -30,6 +30,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _CYRILLIC = re.compile(r"[Ѐ-ӿ]")
 _GLUED = re.compile(r"(?:(?![\u3400-\u9fff])[^\W_])+(?:-(?:(?![\u3400-\u9fff])[^\W_])+){1,12}")
 _SYMBOL = re.compile(r"[PIFABCR](?:-?[1-6](?:_[1-5])?|[mnabcde/])+(?![A-Za-z0-9])")
+_ASSIGNED = re.compile(r"\s*(?:=|为|是)")
 _CHINESE_NUMBER = re.compile(r"[一二两三四五六七八九十百千]+")
 _POWER_AFTER_NUMBER = re.compile(r"[\^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]")
 _MARKS = {
@@ -181,7 +182,7 @@ class _Lexer:
 
     def _symbol(self, place: int) -> int | None:
         match = PIECE.match(self.text, place)
-        if match and re.fullmatch("[A-Z]", match.group()) and re.match(r"\s*=", self.text[match.end() :]):
+        if match and re.fullmatch("[A-Z]", match.group()) and _ASSIGNED.match(self.text, match.end()):
             return self._add("SITE", match.group(), place, match.end())
         if not match or match.group() not in SYMBOL_SET or not self._is_symbol(match.group(), match.end()):
             return None

@@ -45,10 +45,19 @@ class Reading:
             assert isinstance(tree, Tree)
             rule: Callable[[Tree[Any]], None] = getattr(self, tree.data, None) or getattr(self._counting, tree.data)
             rule(tree)
+            if number and self._in_each_round(clauses[number - 1], clause):
+                question = f"Are '{self.said()}' meant for each round, or for all rounds together?"
+                self.request.questions.append((question, "for all rounds together"))
             if self._counting.refused:
                 self.unread.update(clause.taken)
                 self._counting.refused = False
         return self.request
+
+    def _in_each_round(self, before: Clause, clause: Clause) -> bool:
+        """`10 rounds of 5 evaluations`, `10 раундов по 5 оценок`."""
+        kinds = [{self._tokens[i].kind for i in c.taken} for c in (before, clause)]
+        between = [t.text.lower() for t in self._tokens[before.end : clause.start]]
+        return "ROUNDS" in kinds[0] and "EVALS" in kinds[1] and between in (["of"], ["по"], ["with"], ["each"])
 
     def said(self, tree: Tree[Any] | None = None) -> str:
         """The user's own words of a clause, or of a part of it."""
