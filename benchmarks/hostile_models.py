@@ -24,7 +24,7 @@ from lodestone.agent.providers import ModelSettings, load_model
 from lodestone.tools.core.types import Brief, GeneratorYield, RoundPlan
 
 NAME = "openai:hostile"
-BOUNDS = Bounds(model_calls=4, timeout_s=4.0)
+BOUNDS = Bounds(model_calls=4, timeout_s=15.0)
 LIMITS = PlanLimits(max_proposals=16, min_proposals=4, max_batch=2)
 PLAN = {
     "shares": [{"generator": "random", "share": 0.5}, {"generator": "prototypes", "share": 0.5}],
@@ -104,7 +104,7 @@ CASES: dict[str, tuple[Behaviour, str]] = {
     "HTML with status 200": (_always(Answer(b"<html>login</html>", headers={"Content-Type": "text/html"})), "builtin"),
     "body cut off": (_always(Answer(plan().body[:200], claimed_length=len(plan().body))), "builtin"),
     "one byte in ten seconds": (_always(Answer(plan().body, drip_s=10.0)), "builtin"),
-    "hangs": (_always(Answer(b"", wait_s=8.0)), "builtin"),
+    "hangs": (_always(Answer(b"", wait_s=20.0)), "builtin"),
     "429, again and again": (_always(Answer(b"{}", 429, {"Retry-After": "0"})), "builtin"),
     "500": (_always(Answer(b"oops", 500)), "builtin"),
     "401": (_always(Answer(b'{"error": {"message": "bad key"}}', 401)), "builtin"),

@@ -37,7 +37,7 @@ def read(running: Server, text: str, answer: Answer) -> Understanding:
     running.behaviour, running.requests = lambda _: answer, 0
     model = load_model(ModelSettings(name=NAME, base_url=running.url, timeout_s=3.0))
     assert model is not None
-    return understand(text, GoalDefaults(), [(NAME, model)], Bounds(model_calls=3, timeout_s=4.0))
+    return understand(text, GoalDefaults(), [(NAME, model)], Bounds(model_calls=3, timeout_s=15.0))
 
 
 def drafted(**changes: Any) -> Answer:
