@@ -91,6 +91,16 @@ def wait_shown(home: Path, name: str, state: str = "COMPLETED", seconds: float =
     return runs(home, name)[0]
 
 
+def told_in_a_round(show: PrefectShow, notes: list[str], words: str, seconds: float = 30.0) -> str:
+    """The note that holds some words. Notes are passed on in rounds, and the server is looked at now and then only."""
+    end = time.monotonic() + seconds
+    while not (found := [n for n in notes if words in n]):
+        assert time.monotonic() < end, notes
+        quick_round(show, f"looking {time.monotonic():.3f}")
+        time.sleep(0.2)
+    return found[0]
+
+
 def quick_round(show: PrefectShow, name: str) -> None:
     """A round of two stages, which must not be held up."""
     ran: list[str] = []
@@ -166,6 +176,7 @@ def test_rounds_go_on_when_the_server_is_killed_and_are_shown_when_it_is_back(
 
     def body(runner: Runner) -> None:
         runner("relax", lambda: wait_until(lambda: runs(home, "killed")))
+        wait_until(lambda: show.server.is_well)  # one that was never well is not missed
         os.kill(pid_of(show), signal.SIGKILL)
         runner("evaluate", lambda: done.append("evaluate"))
 
@@ -176,9 +187,21 @@ def test_rounds_go_on_when_the_server_is_killed_and_are_shown_when_it_is_back(
     wait_shown(home, "killed", seconds=60)
     wait_shown(home, "meanwhile", seconds=60)
     assert pid_of(show) != killed
-    quick_round(show, "after")
+    assert told_in_a_round(show, notes, "is back after")
     assert any("does not answer" in n for n in notes), notes
-    assert any("is back after" in n and "shown late" in n for n in notes), notes
+
+
+def test_a_server_that_is_back_says_how_many_rounds_it_missed(tmp_path: Path) -> None:
+    notes: list[str] = []
+    server = PrefectServer(tmp_path, notes.append, pending=lambda: 2)
+    server._well = True
+    server._tell("its process was gone")
+    server._tell("still gone")
+    server._tell("")
+    assert len(notes) == 2
+    assert "does not answer: its process was gone" in notes[0]
+    assert "is back after" in notes[1]
+    assert "2 rounds are shown late" in notes[1]
 
 
 def test_rounds_go_on_when_the_database_is_locked(home: Path, show: PrefectShow, notes: list[str]) -> None:
@@ -195,9 +218,8 @@ def test_rounds_go_on_when_the_database_is_locked(home: Path, show: PrefectShow,
         lock.close()
     wait_shown(home, "locked out")
     assert show.server.process == process  # a restart does not mend a lock
-    quick_round(show, "unlocked")
+    assert told_in_a_round(show, notes, "is back after")
     assert any("database" in n for n in notes), notes
-    assert any("is back after" in n for n in notes), notes
 
 
 def test_a_server_that_hangs_is_killed_and_replaced(home: Path, show: PrefectShow, notes: list[str]) -> None:
@@ -274,8 +296,9 @@ def test_a_person_can_press_run_and_the_service_is_asked(
         assert [s["schedule"]["cron"] for s in found["daily-digest"]["schedules"]] == ["0 8 * * *"]
         press = f"deployments/{found['salt']['id']}/create_flow_run"
         with client(home) as page:
-            asked = page.post(press, json={"name": "pause it", "parameters": {"campaign": "salt", "action": "pause"}})
-            assert asked.status_code == 201
+            pause = {"name": "pause it", "parameters": {"campaign": "salt", "action": "pause"}}
+            # Its own services hold the one lock of its database now and then: 503, and a person presses again.
+            wait_until(lambda: page.post(press, json=pause).status_code == 201)
             assert page.post(press, json={"parameters": {"campaign": "salt", "action": "burn"}}).status_code >= 400
             page.post(press, json={"name": "outside", "parameters": {"campaign": "../salt", "action": "stop"}})
         assert wait_shown(home, "pause it")["state"]["message"] == "salt was asked to pause"
