@@ -54,6 +54,8 @@ class BuiltinPlanner(BaseChatModel):
             shares=[GeneratorShare(generator=name, share=share) for name, share in plan.shares.items()],
             proposals=plan.proposals,
             batch=plan.batch,
+            fidelity=plan.fidelity or "",
+            focus=list(plan.focus.elements),
             exploration=plan.exploration,
             stop=plan.stop,
             reason=plan.reason,

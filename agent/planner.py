@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from ..tools.core.errors import ConfigError
-from ..tools.core.types import Brief, RoundPlan, Understanding
+from ..tools.core.plans import Brief, RoundPlan
+from ..tools.core.types import Understanding
 from .asking import Bounds, ask
 from .builtin_model import BuiltinPlanner
 from .goal import GoalDefaults
@@ -102,23 +103,12 @@ class AgentPlanner:
         self, answer: RoundPlanProposal, brief: Brief, name: str, troubles: list[str], desk: Desk | None = None
     ) -> RoundPlan:
         """The plan bent into what is allowed; of a model's reasons (`desk` given), numbers that it was not shown go."""
-        shares: dict[str, float] = {}
-        for row in answer.shares:
-            shares[row.generator] = shares.get(row.generator, 0.0) + row.share
-        plan, corrections = check(
-            brief,
-            shares=shares,
-            proposals=answer.proposals,
-            batch=answer.batch,
-            exploration=answer.exploration,
-            stop=answer.stop,
-            reason=answer.reason,
-            limits=self._limits,
-        )
+        wish = answer.wish()
+        plan, corrections = check(brief, wish, self._limits)
         words = plan.reason
         if desk is not None:
             facts = {
-                "shares": shares,
+                "shares": wish.shares,
                 "proposals": plan.proposals,
                 "batch": plan.batch,
                 "exploration": plan.exploration,

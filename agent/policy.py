@@ -7,20 +7,35 @@ and `decide` is the built-in plan. No model, no clock, no randomness that is not
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
-import numpy as np
-from pydantic import Field
+from ..tools.core.plans import Brief, Fidelity, Focus, RoundPlan
+from .bandit import good_of, shares_of
+from .schedule import (
+    OPINIONS,
+    PlanLimits,
+    batch_cap,
+    batch_of,
+    exploration_of,
+    fidelity_of,
+    focus_of,
+    proposals_of,
+    stale_rounds,
+)
 
-from ..tools.core.types import Brief, Frozen, GeneratorYield, RoundPlan, canonical_json, sha256
+__all__ = ["PlanLimits", "Wish", "check", "decide", "stale_rounds", "stop_reason"]
 
-_DRAWS = 2048
-"""Draws of the posterior from which the shares of the generators come: a standard error of about 1 %."""
+TRUST = 0.5
+"""Part of the proposals whose generators a model decides; the rest follows what the generators have shown."""
 
-_FLOOR = 0.1
-"""Share that goes evenly to all generators that still yield something, so that none is given up too early."""
+MAX_DEVIATION = 0.3
+"""How far a model's exploration may be from the policy's own."""
 
-_IMPROVEMENT = 1e-4
-"""Relative change of the best objective that counts as better."""
+SIZE = (0.75, 1.25)
+"""Crystals that a model may have relaxed in a round, as parts of the policy's own number."""
+
+MAX_BATCH = 2
+"""A model's batch may be so many times the policy's own: what is evaluated together cannot teach each other."""
 
 _FRESH = 0.02
 """Share of proposals that must be new and pass the screens, below which the space counts as dry."""
@@ -28,38 +43,25 @@ _FRESH = 0.02
 _ENOUGH_PROPOSALS = 50
 """Proposals before a low share of fresh ones says anything."""
 
-_SUM_TOLERANCE = 1e-6
-"""How far the shares may be from 1 in sum; that of `RoundPlan`."""
-
 _REASON_LENGTH = 600
 """Characters of a planner's reason that are kept."""
 
 
-class PlanLimits(Frozen):
-    """What one round may hold; from the settings, and out of a model's reach."""
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants of a round; any values."""
 
-    max_proposals: int = Field(default=64, ge=1, le=10_000)
-    min_proposals: int = Field(default=8, ge=1, le=10_000)
-    max_batch: int = Field(default=8, ge=1, le=1_000)
-    proposals_per_evaluation: int = Field(default=8, ge=1, le=1_000)
-
-
-def stale_rounds(brief: Brief) -> int:
-    """Finished rounds since the best crystal last got better (all of them when there never was one)."""
-    objective = brief.goal.objectives[0]
-    best: float | None = None
-    stale = 0
-    for value in brief.best_by_round:
-        stale += 1
-        if value is None:
-            continue
-        if best is None:
-            better = True
-        else:
-            better = objective.loss(best) - objective.loss(value) > _IMPROVEMENT * max(1.0, abs(best))
-        if better:
-            best, stale = value, 0
-    return stale
+    shares: dict[str, float]
+    """Generator to its share; need not sum to 1 and may name what does not exist."""
+    proposals: int
+    batch: int
+    exploration: float
+    fidelity: str = ""
+    """Of an evaluator of the brief; empty: the policy's choice."""
+    focus: tuple[str, ...] = ()
+    """Elements to keep to; empty: all that the goal allows."""
+    stop: bool = False
+    reason: str = ""
 
 
 def stop_reason(brief: Brief) -> str | None:
@@ -82,9 +84,6 @@ def stop_reason(brief: Brief) -> str | None:
 def decide(brief: Brief, limits: PlanLimits | None = None) -> RoundPlan:
     """The built-in plan for a round; the same brief gives the same plan.
 
-    Shares follow Thompson sampling: each generator's chance that a relaxed crystal lies near the hull has a Beta
-    posterior (Chapelle and Li, NeurIPS 2011), and its share is how often it draws the highest chance.
-
     Args:
         brief: what is known at the start of the round.
         limits: what a round may hold.
@@ -99,46 +98,43 @@ def decide(brief: Brief, limits: PlanLimits | None = None) -> RoundPlan:
         return RoundPlan(
             round=brief.round, shares={}, proposals=0, batch=0, exploration=0.0, stop=True, reason=f"Stop: {reason}."
         )
-    shares = _shares(brief)
-    batch = _batch(brief, limits)
-    enough = limits.proposals_per_evaluation * batch
-    if brief.pool > 2 * enough:
-        enough //= 2
-    proposals = min(limits.max_proposals, max(limits.min_proposals, enough))
-    exploration, why = _exploration(brief, batch)
+    shares = shares_of(brief)
+    wanted = batch_of(brief, limits)
+    fidelity, batch, why_fidelity = fidelity_of(brief, wanted)
+    proposals = proposals_of(brief, limits, wanted)
+    exploration, why = exploration_of(brief, wanted)
+    focus, why_focus = focus_of(brief)
     leader = max(shares, key=lambda name: (shares[name], name))
     yields = brief.generators[leader]
-    reason = (
-        f"{batch} of {brief.evaluations_left} evaluations left, {proposals} proposals ({brief.pool} in the pool); "
-        f"{leader} leads with {shares[leader]:.0%} ({yields.near_hull} of {yields.relaxed} relaxed near the hull); "
-        f"exploration {exploration:.2f}: {why}."
-    )
+    kind = "near the hull" if yields.promising is None else "promising"
+    parts = [
+        f"{wanted} of {brief.evaluations_left} evaluations left, {proposals} proposals ({brief.pool} in the pool)",
+        why_fidelity,
+        why_focus,
+        f"{leader} leads with {shares[leader]:.0%} ({good_of(yields)} of {yields.relaxed} relaxed {kind})",
+        f"exploration {exploration:.2f}: {why}",
+    ]
     return RoundPlan(
-        round=brief.round, shares=shares, proposals=proposals, batch=batch, exploration=exploration, reason=reason
+        round=brief.round,
+        shares=shares,
+        proposals=proposals,
+        batch=batch,
+        fidelity=fidelity,
+        exploration=exploration,
+        focus=focus,
+        reason=f"{'; '.join(p for p in parts if p)}.",
     )
 
 
-def check(
-    brief: Brief,
-    *,
-    shares: dict[str, float],
-    proposals: int,
-    batch: int,
-    exploration: float,
-    stop: bool,
-    reason: str,
-    limits: PlanLimits | None = None,
-) -> tuple[RoundPlan, list[str]]:
+def check(brief: Brief, wish: Wish, limits: PlanLimits | None = None) -> tuple[RoundPlan, list[str]]:
     """Bend what a planner proposes into what the brief allows.
+
+    Whatever is wished, at least `1 - TRUST` of the proposals follow the policy's own shares, and exploration and the
+    sizes of a round stay near its own: `benchmarks.decisions` says what the worst model can cost.
 
     Args:
         brief: what is known at the start of the round.
-        shares: generator to its share; need not sum to 1 and may name what does not exist.
-        proposals: crystals to relax, any number.
-        batch: crystals to evaluate, any number.
-        exploration: 0 to 1; other values are clipped.
-        stop: whether the planner wants to stop; only `stop_reason` can.
-        reason: the planner's words; cut to length, and control characters removed.
+        wish: what a model wants; its reason is cut to length and cleared of control characters.
         limits: what a round may hold.
 
     Returns:
@@ -147,37 +143,86 @@ def check(
     limits = limits or PlanLimits()
     own = decide(brief, limits)
     if own.stop:
-        return own, ([] if stop else [f"must stop: {stop_reason(brief) or 'there is no generator'}"])
+        return own, ([] if wish.stop else [f"must stop: {stop_reason(brief) or 'there is no generator'}"])
     corrections: list[str] = []
-    if stop:
+    if wish.stop:
         corrections.append("stop refused: neither goal, budget, patience nor an empty space calls for it")
-    kept = {name: s for name, s in shares.items() if name in brief.generators and math.isfinite(s) and s > 0.0}
-    if unknown := sorted(set(shares) - set(brief.generators)):
-        corrections.append(f"unknown generators removed: {', '.join(_clean(name)[:40] for name in unknown[:5])}")
-    if not kept:
-        allowed = own.shares
-        corrections.append("no usable generator named: the built-in shares are used")
-    elif abs(sum(kept.values()) - 1.0) <= _SUM_TOLERANCE:
-        allowed = kept
-    else:
-        largest = max(kept.values())  # scaled by it first: a sum of shares near 1e308 is infinite
-        total = sum(share / largest for share in kept.values())
-        allowed = {name: share / largest / total for name, share in kept.items()}
-        corrections.append("generator shares scaled to sum to 1")
-    new_proposals = _clip("proposals", proposals, 1, limits.max_proposals, corrections)
-    new_batch = _clip("batch", batch, 1, _batch_cap(brief, limits), corrections)
+    fidelity = _fidelity(brief, wish, own, corrections)
+    exploration = wish.exploration
     if not math.isfinite(exploration) or not 0.0 <= exploration <= 1.0:
         corrections.append(f"exploration set to {own.exploration:g}: it lies from 0 to 1")
         exploration = own.exploration
+    elif abs(exploration - own.exploration) > MAX_DEVIATION + 1e-9:
+        exploration = min(max(exploration, own.exploration - MAX_DEVIATION), own.exploration + MAX_DEVIATION)
+        corrections.append(f"exploration {wish.exploration:g} set to {exploration:g}")
     plan = RoundPlan(
         round=brief.round,
-        shares=allowed,
-        proposals=new_proposals,
-        batch=new_batch,
+        shares=_shares(brief, wish, own, corrections),
+        proposals=_clip("proposals", wish.proposals, *_size(own.proposals, limits), corrections),
+        batch=_clip("batch", wish.batch, 1, _batch_limit(brief, limits, own, fidelity), corrections),
+        fidelity=fidelity,
         exploration=exploration,
-        reason=_clean(reason)[:_REASON_LENGTH] or "no reason given",
-    )
+        focus=_focus(brief, wish, own, corrections),
+        reason=_clean(wish.reason)[:_REASON_LENGTH] or "no reason given",
+    )  # fmt: skip
     return plan, corrections
+
+
+def _size(own: int, limits: PlanLimits) -> tuple[int, int]:
+    low, high = SIZE
+    return max(1, math.floor(low * own)), min(limits.max_proposals, math.ceil(high * own))
+
+
+def _batch_limit(brief: Brief, limits: PlanLimits, own: RoundPlan, fidelity: Fidelity | None) -> int:
+    scouts = {f.fidelity: f.left for f in brief.fidelities[:-1]}
+    if fidelity not in scouts:
+        wanted = own.batch if fidelity == own.fidelity else batch_of(brief, limits)
+        return min(batch_cap(brief, limits), MAX_BATCH * wanted)
+    return max(1, min(OPINIONS * limits.max_batch, scouts[fidelity], brief.pool))
+
+
+def _fidelity(brief: Brief, wish: Wish, own: RoundPlan, corrections: list[str]) -> Fidelity | None:
+    known = {f.fidelity: f for f in brief.fidelities}
+    if not wish.fidelity or wish.fidelity == own.fidelity:
+        return own.fidelity
+    chosen = next((f for f in known.values() if f.fidelity == wish.fidelity and f.left > 0), None)
+    if chosen is None:
+        corrections.append(f"no evaluations of fidelity '{_clean(wish.fidelity)[:40]}' here")
+        return own.fidelity
+    return chosen.fidelity
+
+
+def _focus(brief: Brief, wish: Wish, own: RoundPlan, corrections: list[str]) -> Focus:
+    if not wish.focus:
+        return Focus()
+    if wish.focus == own.focus.elements:
+        return own.focus
+    usable = tuple(sorted(set(wish.focus) & set(brief.goal.space.allowed)))
+    if len(usable) < len(set(wish.focus)):
+        corrections.append("elements outside of the goal removed from the focus")
+    focus = Focus(elements=usable)
+    try:
+        focus.within(brief.goal.space)
+    except ValueError:
+        corrections.append("focus dropped: the goal has no composition in it")
+        return Focus()
+    return focus
+
+
+def _shares(brief: Brief, wish: Wish, own: RoundPlan, corrections: list[str]) -> dict[str, float]:
+    """The wished shares, mixed with the policy's own."""
+    if unknown := sorted(set(wish.shares) - set(brief.generators)):
+        corrections.append(f"unknown generators removed: {', '.join(_clean(name)[:40] for name in unknown[:5])}")
+    kept = {name: s for name, s in wish.shares.items() if name in brief.generators and math.isfinite(s) and s > 0.0}
+    if not kept:
+        corrections.append("no usable generator named: the built-in shares are used")
+        return own.shares
+    largest = max(kept.values())  # scaled by it first: a sum of shares near 1e308 is infinite
+    total = sum(share / largest for share in kept.values())
+    return {
+        name: TRUST * (kept.get(name, 0.0) / largest / total) + (1.0 - TRUST) * own.shares.get(name, 0.0)
+        for name in sorted({*kept, *own.shares})
+    }
 
 
 def _clip(what: str, value: int, low: int, high: int, corrections: list[str]) -> int:
@@ -206,55 +251,3 @@ def _dry(brief: Brief) -> str | None:
             f"the space is dry: {lost} of {proposed} proposals were duplicates or screened out, and the pool is empty"
         )
     return None
-
-
-def _is_dry(yields: GeneratorYield, round_number: int) -> bool:
-    """Whether a generator had two rounds and proposed nothing."""
-    return round_number >= 3 and yields.proposed == 0
-
-
-def _shares(brief: Brief) -> dict[str, float]:
-    names = sorted(brief.generators)
-    live = [name for name in names if not _is_dry(brief.generators[name], brief.round)] or names
-    # Counts alone, neither the clock nor a measured digit: a resumed campaign must draw what an undisturbed one draws.
-    counts = {n: [y.proposed, y.relaxed, y.near_hull, y.duplicates] for n, y in brief.generators.items()}
-    seed = int(sha256(canonical_json([brief.goal.digest(), brief.round, counts]))[:16], 16)
-    rng = np.random.default_rng(seed)
-    draws = []
-    for name in live:
-        yields = brief.generators[name]
-        good = min(yields.near_hull, yields.relaxed)
-        bad = yields.relaxed - good + yields.duplicates
-        draws.append(rng.beta(1 + good, 2 + bad, size=_DRAWS))
-    wins = np.bincount(np.argmax(np.array(draws), axis=0), minlength=len(live)) / _DRAWS
-    shares = (1.0 - _FLOOR) * wins + _FLOOR / len(live)
-    rounded = [round(float(share), 4) for share in shares]
-    total = sum(rounded)
-    return {name: share / total for name, share in zip(live, rounded, strict=True)}
-
-
-def _batch_cap(brief: Brief, limits: PlanLimits) -> int:
-    return max(1, min(limits.max_batch, brief.evaluations_left))
-
-
-def _batch(brief: Brief, limits: PlanLimits) -> int:
-    """About the square root of what is left a round, so that learning and spending keep pace; all in the last."""
-    left = brief.evaluations_left
-    rounds = max(1, min(brief.rounds_left, math.ceil(math.sqrt(left))))
-    return max(1, min(math.ceil(left / rounds), _batch_cap(brief, limits)))
-
-
-def _exploration(brief: Brief, batch: int) -> tuple[float, str]:
-    total = brief.evaluations_spent + brief.evaluations_left
-    spent = brief.evaluations_spent / total
-    if brief.evaluations_left <= batch or brief.rounds_left <= 1:
-        return 0.05, "last round, so the money goes to what looks best"
-    value = 0.6 * (1.0 - spent) + 0.1
-    why = [f"{spent:.0%} of the evaluations spent"]
-    if brief.calibration is not None and brief.calibration < 0.8:
-        value += 0.15
-        why.append(f"only {brief.calibration:.0%} of values inside their 90 % intervals")
-    if stale := stale_rounds(brief):
-        value += min(0.3, 0.1 * stale)
-        why.append(f"{stale} rounds without a better crystal")
-    return round(min(value, 1.0), 3), ", ".join(why)

@@ -17,6 +17,7 @@ import statistics
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,9 +28,9 @@ from benchmarks.textbook import SYSTEMS, Builder, textbook_crystals
 from lodestone.loops.campaign import Campaign
 from lodestone.loops.commands import understand
 from lodestone.loops.knowledge import Knowledge, Measured
-from lodestone.loops.settings import load_settings
+from lodestone.loops.settings import Settings, load_settings
 from lodestone.loops.view import View
-from lodestone.loops.wiring import build_parts, choose_evaluator, potential_for
+from lodestone.loops.wiring import Parts, build_parts, choose_evaluator, potential_for
 from lodestone.tools.core.protocols import Potential
 from lodestone.tools.core.structure import from_pymatgen
 from lodestone.tools.core.types import ChemicalSpace
@@ -96,8 +97,27 @@ def truth_of(potential: Potential, elements: tuple[str, ...], prototypes: dict[s
     return best
 
 
-def run_campaign(system: str, formula: str, truth: float, seed: int) -> Outcome:
-    """The product itself, told the chemical system and the budget."""
+def run_campaign(
+    system: str,
+    formula: str,
+    truth: float,
+    seed: int,
+    method: str = "lodestone",
+    adapt: Callable[[Parts, Settings], None] = lambda *_: None,
+    jobs: Path | None = None,
+) -> Outcome:
+    """The product itself, told the chemical system and the budget.
+
+    Args:
+        system: e.g. `Na-Cl`.
+        formula: of the ground state.
+        truth: its energy on the potential, eV/atom.
+        seed: of the campaign.
+        method: name of the row.
+        adapt: changes parts before the campaign starts.
+        jobs: folder of the evaluations, where several campaigns share them; an evaluation has one key wherever it is
+            asked for, and is done once.
+    """
     began = time.perf_counter()
     settings = load_settings(None, {"LODESTONE_PREFECT__ENABLED": "false"}, {})
     budget = f"{MAX_EVALUATIONS} evaluations with sevennet; 6 hours; seed {seed}"
@@ -106,8 +126,9 @@ def run_campaign(system: str, formula: str, truth: float, seed: int) -> Outcome:
     reduced = Composition(formula).reduced_formula
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         directory = Path(folder) / "campaign"
-        evaluator = choose_evaluator(understanding.goal, settings, directory)
+        evaluator = choose_evaluator(understanding.goal, settings, jobs or directory)
         parts = build_parts(understanding.goal, settings, evaluator)
+        adapt(parts, settings)
         campaign = Campaign.create(directory, understanding, settings, parts)
         try:
             campaign.run(parts, Watch(reduced, truth))
@@ -116,25 +137,34 @@ def run_campaign(system: str, formula: str, truth: float, seed: int) -> Outcome:
                 evaluator.cancel(row.key)
         finally:
             campaign.close()
-        knowledge = Knowledge.read(campaign.ledger)
-    relaxed = [r for r in knowledge.rows if r.relaxation is not None]
+        return _outcome(campaign, system, reduced, truth, seed, method, time.perf_counter() - began)
+
+
+def _outcome(
+    campaign: Campaign, system: str, formula: str, truth: float, seed: int, method: str, wall_s: float
+) -> Outcome:
+    """What the ledger says of a campaign."""
+    knowledge = Knowledge.read(campaign.ledger)
+    relaxed = [r for r in campaign.ledger.candidates() if r.relaxation is not None]
     energies = [
-        (i, r)
+        (i, r.relaxation.energy_per_atom)
         for i, r in enumerate(relaxed, start=1)
-        if r.candidate.formula == reduced and r.relaxation.converged  # type: ignore[union-attr]
+        if r.relaxation is not None and r.candidate.formula == formula and r.relaxation.converged
     ]
-    first = next((i for i, r in energies if r.relaxation.energy_per_atom <= truth + TOLERANCE), None)  # type: ignore[union-attr]
-    done: tuple[int, int] | None = None
-    at_truth = {m.row.key for m in knowledge.measured if _is_found(m, reduced, truth)}
-    for order, row in enumerate(knowledge.evaluations, start=1):
-        if row.key in at_truth:
-            done = (sum(r.round <= row.round for r in relaxed), order)
-            break
+    first = next((i for i, energy in energies if energy <= truth + TOLERANCE), None)
+    at_truth = {m.entry.key for m in knowledge.measured if _is_found(m, formula, truth)}
+    done = next(
+        (
+            (sum(r.round <= e.round for r in relaxed), order)
+            for order, e in enumerate(knowledge.evaluations, start=1)
+            if e.key in at_truth
+        ),
+        None,
+    )
     ok = done is not None and done[0] <= MAX_RELAXATIONS and done[1] <= MAX_EVALUATIONS
     return Outcome(
-        system, seed, "lodestone", first, done[0] if ok and done else None, done[1] if ok and done else None,
-        min((r.relaxation.energy_per_atom for _, r in energies), default=float("nan")) - truth if energies else None,  # type: ignore[union-attr]
-        time.perf_counter() - began,
+        system, seed, method, first, done[0] if ok and done else None, done[1] if ok and done else None,
+        min(energy for _, energy in energies) - truth if energies else None, wall_s,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from lodestone.agent.goal import parse_goal
 from lodestone.agent.planner import AgentPlanner
 from lodestone.agent.policy import PlanLimits
 from lodestone.agent.providers import ModelSettings, load_model
-from lodestone.tools.core.types import Brief, GeneratorYield, RoundPlan
+from lodestone.tools.core.plans import Brief, GeneratorYield, RoundPlan
 
 NAME = "openai:hostile"
 BOUNDS = Bounds(model_calls=4, timeout_s=15.0)

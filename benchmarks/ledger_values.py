@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
+from lodestone.tools.core.plans import RoundPlan
 from lodestone.tools.core.structure import make_candidate
-from lodestone.tools.core.types import (
-    Candidate,
-    Crystal,
-    EvaluationRequest,
-    Failure,
-    Observation,
-    Provenance,
-    Quantity,
-    RoundPlan,
-)
+from lodestone.tools.core.types import Candidate, Crystal, EvaluationRequest, Failure, Observation, Provenance, Quantity
 
 CELL = Crystal(
     lattice=((4.0, 0, 0), (0, 4.0, 0), (0, 0, 4.0)), species=("Na", "Cl"), frac_coords=((0, 0, 0), (0.5, 0.5, 0.5))

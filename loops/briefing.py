@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..tools.core.types import Brief, GeneratorYield
+import numpy as np
+
+from ..tools.core.plans import Brief, GeneratorYield, SystemYield
+from .geometry import formula_amounts
 from .knowledge import Knowledge
 from .ledger import counts
 
 NEAR_HULL = 0.025
 """eV/atom; within this of the hull a crystal counts as a useful proposal (thermal energy at room temperature)."""
+
+ENOUGH = 15
+"""Relaxed crystals of an element, none of them promising, after which it counts as barren: by chance, with a tenth of
+all crystals promising, one element in five would."""
+
+MAX_SYSTEMS = 8
+"""Chemical systems that a brief tells of."""
 
 
 def make_brief(knowledge: Knowledge, round_number: int, wall_s_left: float, calibration: float | None) -> Brief:
@@ -39,6 +49,8 @@ def make_brief(knowledge: Knowledge, round_number: int, wall_s_left: float, cali
         hits=len(knowledge.hits()),
         calibration=calibration,
         pool=knowledge.waiting,
+        systems=systems(knowledge)[:MAX_SYSTEMS],
+        barren=barren(knowledge),
         failures=dict(reasons),
     )
 
@@ -68,6 +80,7 @@ def yields(knowledge: Knowledge) -> dict[str, GeneratorYield]:
     """How each generator has done so far."""
     table = counts.by_generator(knowledge.ledger)
     evaluated = Counter(knowledge.generator_of(i) for i in knowledge.evaluated_ids)
+    promising = _promising(knowledge, "generators")
     sums: dict[str, list[float]] = {}
     for generator, above in zip(knowledge.generators, knowledge.above.tolist(), strict=True):
         total = sums.setdefault(generator, [0.0, 0.0, 0.0])
@@ -82,7 +95,68 @@ def yields(knowledge: Knowledge) -> dict[str, GeneratorYield]:
             relaxed=count["relaxed"],
             evaluated=evaluated[name],
             near_hull=int(sums[name][2]) if name in sums else 0,
+            promising=promising.get(name, 0) if promising else None,
             mean_energy_above_hull=round(sums[name][1] / sums[name][0], 4) if name in sums else None,
         )
         for name, count in table.items()
     }
+
+
+def systems(knowledge: Knowledge) -> tuple[SystemYield, ...]:
+    """How each chemical system of the goal has done, the one with most promising crystals first."""
+    formulas, rows = knowledge.formulas
+    names: dict[tuple[str, ...], int] = {}
+    of_formula = np.full(len(formulas), -1)
+    for index, formula in enumerate(formulas):
+        elements = _elements(formula)
+        if len(elements) > 1 and knowledge.in_space(formula):
+            of_formula[index] = names.setdefault(elements, len(names))
+    if not names:
+        return ()
+    of_crystal = of_formula[rows]
+    asked = of_crystal >= 0
+    of_crystal, above = of_crystal[asked], knowledge.above[asked]
+    relaxed = np.bincount(of_crystal, minlength=len(names))
+    near = np.bincount(of_crystal, weights=above <= NEAR_HULL, minlength=len(names))
+    lowest = np.full(len(names), np.inf)
+    np.minimum.at(lowest, of_crystal, above)
+    promising = _promising(knowledge, "systems")
+    evaluated = Counter(_elements(e.formula) for e in knowledge.evaluations if e.purpose == "candidate")
+    table = [
+        SystemYield(
+            elements=elements,
+            relaxed=int(relaxed[i]),
+            near_hull=int(near[i]),
+            promising=promising.get("-".join(elements), 0),
+            evaluated=evaluated[elements],
+            lowest_above_hull=round(float(lowest[i]), 4),
+        )
+        for elements, i in names.items()
+        if relaxed[i]
+    ]
+    return tuple(sorted(table, key=lambda s: (-s.promising, -s.near_hull, s.lowest_above_hull, s.elements)))
+
+
+def barren(knowledge: Knowledge) -> tuple[str, ...]:
+    """Elements of which many crystals were relaxed and none is promising; never one that the goal requires."""
+    promising = _promising(knowledge, "elements")
+    if not promising:
+        return ()
+    formulas, rows = knowledge.formulas
+    each = np.bincount(rows, minlength=len(formulas)).tolist()
+    relaxed: Counter[str] = Counter()
+    for formula, count in zip(formulas, each, strict=True):
+        relaxed.update(dict.fromkeys(_elements(formula), count))
+    space = knowledge.goal.space
+    return tuple(s for s in sorted(relaxed) if relaxed[s] >= ENOUGH and s not in promising and s not in space.required)
+
+
+def _promising(knowledge: Knowledge, what: str) -> dict[str, int]:
+    """What the last selection found promising; empty before the first."""
+    events = knowledge.ledger.events("calibrated")
+    found: dict[str, int] = events[-1].get("promising", {}).get(what, {}) if events else {}
+    return found
+
+
+def _elements(formula: str) -> tuple[str, ...]:
+    return tuple(sorted(symbol for symbol, _ in formula_amounts(formula)))

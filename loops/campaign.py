@@ -17,7 +17,8 @@ from typing import Any
 
 from ..tools.core.errors import GoalError, LedgerError
 from ..tools.core.failpoints import passing
-from ..tools.core.types import GoalSpec, RoundPlan, Understanding
+from ..tools.core.plans import RoundPlan
+from ..tools.core.types import GoalSpec, Understanding
 from .briefing import make_brief
 from .chronometer import active_seconds
 from .clock import StageClock
@@ -214,7 +215,7 @@ class Campaign:
         brief = make_brief(knowledge, number, left, calibration_of(knowledge))
         missing = [g for g in parts.generators if g not in brief.generators]
         if missing:
-            from ..tools.core.types import GeneratorYield
+            from ..tools.core.plans import GeneratorYield
 
             brief = brief.model_copy(
                 update={"generators": {**brief.generators, **{g: GeneratorYield() for g in missing}}}

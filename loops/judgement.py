@@ -5,7 +5,10 @@ What is not here: the models and acquisition functions themselves (`surrogate/`)
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..surrogate.calibration import Calibration, calibrate
 from ..surrogate.campaign_model import CampaignModel
@@ -20,6 +23,12 @@ from .ledger import Ledger
 
 MODELLED = ("formation_energy", "density", "volume_per_atom", "bulk_modulus", "band_gap")
 """What the surrogate models directly; energy above hull is formation energy minus the hull's."""
+
+BEST_PART = 0.1
+"""Part of the pool that counts as promising."""
+
+LEAST_BEST = 3
+"""Crystals that count as promising, at least."""
 
 LATEST = 1000
 """Predictions whose outcome says how well the surrogate is calibrated now."""
@@ -47,6 +56,7 @@ class Judgement:
         measurements, failed = knowledge.measurements(self._head)
         self._model.fit(measurements, failed, pool=knowledge.points(knowledge.pool, self._head))
 
+    @cached_property
     def predictions(self) -> dict[str, dict[str, Quantity]]:
         """For every pool member, evaluated or not: each property with its calibrated standard deviation."""
         members = self._knowledge.pool
@@ -73,7 +83,7 @@ class Judgement:
         ]
         if batch < 1 or not waiting:
             return []
-        predicted = self.predictions()
+        predicted = self.predictions
         hulls = self._predicted_hulls(predicted)
         offsets = {m.candidate.id: hulls.hull_formation_energy(m.amounts) for m in waiting}
         goal = weighted(knowledge.goal, len(knowledge.evaluations))
@@ -87,6 +97,27 @@ class Judgement:
         )
         members = {m.candidate.id: m for m in waiting}
         return [Choice(members[p.candidate_id], predicted[p.candidate_id], p.reason) for p in picks]
+
+    def promising(self) -> dict[str, dict[str, int]]:
+        """How many of the best part of the pool (`BEST_PART`) each generator made, hold each element, and lie in each
+        chemical system, by what was measured or is expected for the goal; empty where nothing of it is known."""
+        knowledge = self._knowledge
+        measured = {m.id: m.values for m in knowledge.measured if m.values}
+        ranked = []
+        for member in knowledge.pool:
+            values = measured.get(member.candidate.id) or self.predictions[member.candidate.id]
+            rank = knowledge.rank(values)
+            if math.isfinite(rank) and knowledge.is_asked_for(member):
+                ranked.append((not knowledge.meets_goal(values), rank, member.candidate.id, member))
+        best = sorted(ranked, key=lambda row: row[:3])[: max(LEAST_BEST, round(BEST_PART * len(ranked)))]
+        members = [row[-1] for row in best]
+        if not members:
+            return {}
+        return {
+            "generators": dict(Counter(m.candidate.provenance.generator for m in members)),
+            "elements": dict(Counter(symbol for m in members for symbol in m.amounts)),
+            "systems": dict(Counter("-".join(sorted(m.amounts)) for m in members)),
+        }
 
     def _predicted_hulls(self, predicted: dict[str, dict[str, Quantity]]) -> Hulls:
         """Hulls in formation energy: measured where measured, else expected.

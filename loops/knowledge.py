@@ -153,9 +153,15 @@ class Knowledge:
         """Distance to the hull (eV/atom) on the potential, of every crystal that passed, in the order of the table."""
         pool = self._tables.pool
         hull = np.array([self.cheap_hull.energy(dict(formula_amounts(f))) for f in pool.names])
-        index = np.array(pool.formula_index[: self.size], dtype=int)
+        index = self.formulas[1]
         found: np.ndarray = np.maximum(0.0, np.array(pool.energies[: self.size]) - hull[index]) if self.size else hull
         return found
+
+    @property
+    def formulas(self) -> tuple[list[str], np.ndarray]:
+        """Every formula once, and which of them each crystal has, in the order of `above`."""
+        pool = self._tables.pool
+        return pool.names, np.array(pool.formula_index[: self.size], dtype=int)
 
     @cached_property
     def pool(self) -> list[PoolMember]:
@@ -190,7 +196,7 @@ class Knowledge:
         if not wanted or not energies:
             return []
         known = np.array(pool.energies[: self.size])
-        rows = np.flatnonzero(np.isin(np.array(pool.formula_index[: self.size], dtype=int), wanted))
+        rows = np.flatnonzero(np.isin(self.formulas[1], wanted))
         levels = np.sort(np.array(energies))
         place = np.clip(np.searchsorted(levels, known[rows]), 1, len(levels)) - 1
         near = np.minimum(

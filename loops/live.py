@@ -12,8 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from ..tools.core.plans import RoundPlan
 from ..tools.core.properties import get_property
-from ..tools.core.types import GoalSpec, RoundPlan
+from ..tools.core.types import GoalSpec
 from .knowledge import Knowledge
 from .view import View
 

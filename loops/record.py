@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..tools.core.types import Crystal, Frozen, GoalSpec, Quantity, RoundPlan
+from ..tools.core.plans import RoundPlan
+from ..tools.core.types import Crystal, Frozen, GoalSpec, Quantity
 
 
 class EvaluatedCrystal(Frozen):

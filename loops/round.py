@@ -14,17 +14,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..tools.core.errors import EvaluationError
+from ..tools.core.errors import EvaluationError, GoalError
+from ..tools.core.plans import RoundPlan
 from ..tools.core.structure import reduced_formula
-from ..tools.core.types import (
-    Candidate,
-    EvaluationRequest,
-    Failure,
-    GoalSpec,
-    Quantity,
-    Relaxation,
-    RoundPlan,
-)
+from ..tools.core.types import Candidate, ChemicalSpace, EvaluationRequest, Failure, GoalSpec, Quantity, Relaxation
+from ..tools.generate.compositions import compositions
 from ..tools.relax.symmetrise import polish
 from ..tools.screen.duplicates import ENERGY_TOL
 from .clock import StageClock
@@ -101,15 +95,50 @@ class Round:
             known |= {c.id for _, c in kept}
             for note in notes:
                 self.view.note(note)
+        wanted = _apportion(plan.shares, plan.proposals)
+        spare = self._draw(self._space(plan), wanted, 0, knowledge, known, kept, rejected)
+        if spare and not plan.focus.is_open:
+            # What the narrowed space does not hold is drawn from all of it.
+            again = _apportion(plan.shares, spare)
+            spare = self._draw(self.goal.space, again, 1, knowledge, known, kept, rejected)
+        self.view.progress(min(len(kept), plan.proposals), plan.proposals)
+        if spare:
+            self.view.note(f"The generators gave {len(kept)} new crystals of {plan.proposals} asked for.")
+        kept.sort(key=lambda pair: pair[0])
+        self.ledger.add_candidates(self.number, [c for _, c in kept], rejected)
+
+    def _space(self, plan: RoundPlan) -> ChemicalSpace:
+        if plan.focus.is_open:
+            return self.goal.space
+        try:
+            space = plan.focus.within(self.goal.space)
+            compositions(space)
+        except (ValueError, GoalError):
+            return self.goal.space  # nothing charge-neutral in it: a narrower round must not end the campaign
+        return space
+
+    def _draw(
+        self,
+        space: ChemicalSpace,
+        wanted: dict[str, int],
+        attempt: int,
+        knowledge: Knowledge,
+        known: set[str],
+        kept: list[tuple[float, Candidate]],
+        rejected: list[tuple[Candidate, str, str]],
+    ) -> int:
+        """Add each generator's best to `kept` and what the screens refuse to `rejected`; how many are missing."""
         spare = 0
-        for index, (name, share) in enumerate(_apportion(plan.shares, plan.proposals).items()):
+        for index, (name, share) in enumerate(wanted.items()):
             # A generator that runs dry hands its places on to the next one, so that a round is never half empty.
             want = share + spare
-            rng = np.random.default_rng([self.goal.seed, self.number, index])
+            seed = [self.goal.seed, self.number, index, *([attempt] if attempt else [])]
             with self.clock.measure("generate"):
                 self.parts.inform(name, knowledge)
                 offered = self.parts.generators[name].propose(
-                    self.goal.space, math.ceil(want * self.parts.settings.generators.oversample), rng
+                    space,
+                    math.ceil(want * self.parts.settings.generators.oversample),
+                    np.random.default_rng(seed),
                 )
             passed: list[Candidate] = []
             known |= self.ledger.known_ids([c.id for c in offered])
@@ -127,11 +156,7 @@ class Round:
                 ranked = self._rank(knowledge, passed)
             kept += ranked[:want]
             spare = want - min(want, len(ranked))
-            self.view.progress(min(len(kept), plan.proposals), plan.proposals)
-        if spare:
-            self.view.note(f"The generators gave {len(kept)} new crystals of {plan.proposals} asked for.")
-        kept.sort(key=lambda pair: pair[0])
-        self.ledger.add_candidates(self.number, [c for _, c in kept], rejected)
+        return spare
 
     def _rank(self, knowledge: Knowledge, candidates: list[Candidate]) -> list[tuple[float, Candidate]]:
         """Candidates with their unrelaxed distance (eV/atom) to the potential's hull, the lowest first."""
@@ -244,7 +269,7 @@ class Round:
                 candidate_id=candidate.id, crystal=pick.member.relaxation.crystal, properties=self.goal.properties
             )
             wanted.append((request, candidate.formula, pick.predicted, pick.why))
-        self.ledger.note("calibrated", self.number, {"scales": judgement.scales})
+        self.ledger.note("calibrated", self.number, {"scales": judgement.scales, "promising": judgement.promising()})
         self.payments.book(self.number, wanted)
 
     # --- evaluate and record -------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tools.core.types import RoundPlan
+from ..tools.core.plans import RoundPlan
 from .knowledge import Knowledge
 
 

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ...tools.core.errors import LedgerError
-from ...tools.core.types import Candidate, RoundPlan, canonical_json, sha256
+from ...tools.core.plans import RoundPlan
+from ...tools.core.types import Candidate, canonical_json, sha256
 from .chain import append, check_chain
 from .migrate import migrate
 from .purse import CHUNK, Purse

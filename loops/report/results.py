@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ...tools.core.types import Crystal, Frozen, GoalSpec, Quantity, RoundPlan
+from ...tools.core.plans import RoundPlan
+from ...tools.core.types import Crystal, Frozen, GoalSpec, Quantity
 from ..record import CampaignRecord, FailureRow, HullPhase, PoolEntry, StageTime
 from .discovery import Discovery, discover
 from .names import crystal_stem

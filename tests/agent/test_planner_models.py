@@ -25,14 +25,14 @@ from lodestone.agent.planner import AgentPlanner
 from lodestone.agent.policy import decide
 from lodestone.agent.toolbox import Desk
 from lodestone.tools.core.errors import ConfigError, GoalError, ToolError
+from lodestone.tools.core.plans import Brief, GeneratorYield
 from lodestone.tools.core.protocols import Planner
-from lodestone.tools.core.types import Brief, GeneratorYield
 
 GOOD = {
     "shares": [{"generator": "random", "share": 0.5}, {"generator": "prototypes", "share": 0.5}],
     "proposals": 16,
     "batch": 4,
-    "exploration": 0.5,
+    "exploration": 0.25,
     "stop": False,
     "reason": "Both generators are untried.",
 }
@@ -135,7 +135,9 @@ def test_good_answer_is_taken_as_it_is_after_looking_things_up(brief: Brief) -> 
     )
     assert plan.decided_by == "fake"
     assert plan.reason == GOOD["reason"]
-    assert (plan.batch, plan.proposals, plan.shares) == (4, 16, {"random": 0.5, "prototypes": 0.5})
+    own = decide(brief).shares
+    assert (plan.batch, plan.proposals) == (4, 16)
+    assert plan.shares == pytest.approx({n: 0.25 + own[n] / 2 for n in own})  # half of the shares are the policy's
     assert '"left": 12' in str(model.calls[1][-1].content)
     assert "Li3PS4" in str(model.calls[2][-1].content)
 
@@ -145,10 +147,10 @@ def test_greedy_answer_is_cut_to_the_budget_and_the_cut_is_said(brief: Brief) ->
         propose(batch=10**6, proposals=10**9, shares=[{"generator": "oracle", "share": 1.0}], reason="buy\x1b[2J all"),
         brief=brief,
     )
-    assert plan.batch == 8
-    assert plan.proposals == 64
+    assert plan.batch == 4  # twice the policy's own
+    assert plan.proposals == 20
     assert set(plan.shares) == {"random", "prototypes"}
-    assert "batch 1000000 set to 8" in plan.reason
+    assert "batch 1000000 set to 4" in plan.reason
     assert "unknown generators removed: oracle" in plan.reason
     assert "\x1b" not in plan.reason
     assert plan.decided_by == "fake"
@@ -237,7 +239,7 @@ from lodestone.agent.goal import parse_goal
 from lodestone.agent.asking import Bounds
 from lodestone.agent.planner import AgentPlanner
 from lodestone.agent.builtin_model import BuiltinPlanner
-from lodestone.tools.core.types import Brief, GeneratorYield
+from lodestone.tools.core.plans import Brief, GeneratorYield
 class FakeHanging(BuiltinPlanner):
     def _generate(self, *args, **kwargs):
         threading.Event().wait()

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+from .plans import Brief, RoundPlan
 from .types import (
-    Brief,
     Candidate,
     ChemicalSpace,
     Crystal,
@@ -20,7 +20,6 @@ from .types import (
     Observation,
     Recognition,
     Relaxation,
-    RoundPlan,
     Understanding,
     Verdict,
 )

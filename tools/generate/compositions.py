@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import combinations, permutations, product
-from math import gcd
+from math import ceil, comb, gcd
 from typing import Literal
 
 from ..core.errors import GoalError
@@ -24,7 +24,10 @@ MAX_METAL_ATOMS = 5
 """Atoms in the formula unit of an enumerated intermetallic: up to A4B, which covers most binary ground states."""
 
 MAX_SUBSETS = 400
-"""Element subsets of a wide space that are looked at; a fixed stride through all of them keeps the choice fair."""
+"""Element subsets of a wide space of which compositions are made; a fixed stride through all of them is fair."""
+
+MAX_LOOKED = 20_000
+"""Element subsets of one size among which those are chosen."""
 
 NOBLE = frozenset({"He", "Ne", "Ar", "Kr", "Xe", "Rn"})
 """Elements that are combined only where they are required and charges balance (XeF2)."""
@@ -109,15 +112,34 @@ def _fixed(space: ChemicalSpace, formula: str) -> CompositionChoice:
 
 
 def _subsets(space: ChemicalSpace, low: int, high: int) -> Iterator[tuple[str, ...]]:
+    """Elements that go together, few before many; of more than `MAX_SUBSETS` as many of each number of elements."""
     free = [e for e in space.allowed if e not in space.required and e not in NOBLE]
-    subsets: list[tuple[str, ...]] = []
-    for size in range(max(low, len(space.required), 1), min(high, len(space.allowed)) + 1):
-        subsets += [
-            tuple(sorted((*space.required, *extra))) for extra in combinations(free, size - len(space.required))
-        ]
-    subsets = [s for s in subsets if all(set(s) & set(group) for group in space.any_of)]
-    step = max(1, len(subsets) // MAX_SUBSETS)
-    yield from subsets[::step]
+    sizes = range(max(low, len(space.required), 1), min(high, len(space.allowed)) + 1)
+    room = MAX_SUBSETS
+    for index, size in enumerate(sizes):
+        made = (tuple(sorted((*space.required, *e))) for e in _combinations(free, size - len(space.required)))
+        found = [subset for subset in made if all(set(subset) & set(group) for group in space.any_of)]
+        step = max(1, ceil(len(found) / max(1, room // (len(sizes) - index))))
+        room -= len(found[::step])
+        yield from found[::step]
+
+
+def _combinations(items: list[str], size: int) -> Iterator[tuple[str, ...]]:
+    """All combinations in lexicographic order, or every so-many-th of them where there are more than `MAX_LOOKED`:
+    of sixty elements there are fifty million sets of six."""
+    total = comb(len(items), size)
+    if total <= MAX_LOOKED:
+        yield from combinations(items, size)
+        return
+    for rank in range(0, total, ceil(total / MAX_LOOKED)):
+        chosen, rest, first = [], rank, 0
+        for place in range(size, 0, -1):
+            while (block := comb(len(items) - first - 1, place - 1)) <= rest:
+                rest -= block
+                first += 1
+            chosen.append(items[first])
+            first += 1
+        yield tuple(chosen)
 
 
 def _of_elements(elements: tuple[str, ...], max_atoms: int) -> list[CompositionChoice]:

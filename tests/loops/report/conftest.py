@@ -19,17 +19,9 @@ from lodestone.loops.record import (
     PoolEntry,
     StageTime,
 )
+from lodestone.tools.core.plans import RoundPlan
 from lodestone.tools.core.structure import fingerprint, from_pymatgen, reduced_formula
-from lodestone.tools.core.types import (
-    Budget,
-    ChemicalSpace,
-    Constraint,
-    Crystal,
-    GoalSpec,
-    Objective,
-    Quantity,
-    RoundPlan,
-)
+from lodestone.tools.core.types import Budget, ChemicalSpace, Constraint, Crystal, GoalSpec, Objective, Quantity
 
 METHOD = "SevenNet 7net-l3i5 (machine-learned potential, not DFT)"
 
