@@ -178,7 +178,7 @@ def _batch_limit(brief: Brief, limits: PlanLimits, own: RoundPlan, fidelity: Fid
     if fidelity not in scouts:
         wanted = own.batch if fidelity == own.fidelity else batch_of(brief, limits)
         return min(batch_cap(brief, limits), MAX_BATCH * wanted)
-    return max(1, min(OPINIONS * limits.max_batch, scouts[fidelity], brief.pool))
+    return max(1, min(OPINIONS * limits.max_batch, scouts[fidelity]))
 
 
 def _fidelity(brief: Brief, wish: Wish, own: RoundPlan, corrections: list[str]) -> Fidelity | None:

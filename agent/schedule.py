@@ -112,7 +112,7 @@ def fidelity_of(brief: Brief, batch: int) -> tuple[Fidelity | None, int, str]:
     wanted = OPINIONS * batch
     if brief.evaluations_left <= batch or brief.rounds_left <= 2:
         return judge.fidelity, batch, f"{judge.evaluator} decides: the end is near"
-    if scout.left < 1 or brief.pool < 1:
+    if scout.left < 1 or (brief.round > 1 and scout.unasked < 1):
         return judge.fidelity, batch, f"{judge.evaluator} decides: no second opinions are left to ask for"
     if scout.core_s > CHEAP * judge.core_s:
         ratio = scout.core_s / max(judge.core_s, 1e-9)
@@ -124,7 +124,7 @@ def fidelity_of(brief: Brief, batch: int) -> tuple[Fidelity | None, int, str]:
         )  # fmt: skip
     if scout.fresh >= 2 * batch:
         return judge.fidelity, batch, f"{judge.evaluator} decides among {scout.fresh} second opinions"
-    count = min(wanted, scout.left, brief.pool)
+    count = min(wanted, scout.left)
     known = "" if scout.disagreement is None else f", errs by {scout.disagreement:.3f} eV/atom"
     return scout.fidelity, count, (
         f"{scout.evaluator} gives {count} second opinions first ({scout.core_s:.3g} core-s each against "

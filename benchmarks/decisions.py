@@ -7,10 +7,10 @@ pools of crystals with known DFT energies (`benchmarks.pool_world`) in which a c
 evaluated. Everything but the planner is the same: parts, seeds, budgets. Relaxations and evaluations that two campaigns
 share are done once, and counted in both.
 
-Planners: `policy`, the deterministic one; `equal shares`, every generator the same part of full rounds, or of rounds as
-large as the policy makes them (`our sizes`); `random tools`, one generator a round by lot; `good model` and `poor model`, scripted chat models that go through the same agent and
-the same checks: the good one knows which generator is right, the poor one asks for the worst, for the largest batch,
-and for blind exploration.
+Planners: `policy`, the deterministic one; `equal shares`, every generator the same part of full rounds, or of rounds
+as large as the policy makes them (`our sizes`); `random tools`, one generator a round by lot; `good model` and `poor
+model`, scripted chat models that go through the same agent and the same checks: the good one knows which generator is
+right, the poor one asks for the worst, for the largest batch, and for blind exploration.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from lodestone.tools.core.types import (
     Understanding,
 )
 
-PLANNERS = ("policy", "equal shares", "equal shares, our sizes", "random tools", "good model", "poor model")
+PLANNERS = ("policy", "equal shares", "equal shares (our sizes)", "random tools", "good model", "poor model")
 POOL_EVALUATIONS = 60
 """Crystals that a campaign over a pool may evaluate, besides the elements."""
 
@@ -74,7 +74,7 @@ class Fixed:
     def __init__(self, settings: Settings, kind: str) -> None:
         self._campaign = settings.campaign
         self._by_lot = kind == "random tools"
-        self._limits = _limits(settings) if kind.endswith("our sizes") else None
+        self._limits = _limits(settings) if kind.endswith("(our sizes)") else None
 
     def specify(self, words: str, defaults: dict[str, Any]) -> Understanding:
         """Not asked."""

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from ..tools.core.plans import Brief, GeneratorYield, SystemYield
+from ..tools.core.plans import Brief, FidelityFacts, GeneratorYield, SystemYield
 from .geometry import formula_amounts
 from .knowledge import Knowledge
 from .ledger import counts
@@ -22,7 +22,13 @@ MAX_SYSTEMS = 8
 """Chemical systems that a brief tells of."""
 
 
-def make_brief(knowledge: Knowledge, round_number: int, wall_s_left: float, calibration: float | None) -> Brief:
+def make_brief(
+    knowledge: Knowledge,
+    round_number: int,
+    wall_s_left: float,
+    calibration: float | None,
+    fidelities: tuple[FidelityFacts, ...] = (),
+) -> Brief:
     """What the planner is told; its size does not grow with the campaign."""
     best = knowledge.best()
     spent = sum(e.state != "PROPOSED" for e in knowledge.evaluations)
@@ -51,12 +57,17 @@ def make_brief(knowledge: Knowledge, round_number: int, wall_s_left: float, cali
         pool=knowledge.waiting,
         systems=systems(knowledge)[:MAX_SYSTEMS],
         barren=barren(knowledge),
+        fidelities=fidelities,
         failures=dict(reasons),
     )
 
 
 def best_by_round(knowledge: Knowledge, last: int) -> list[float | None]:
-    """First objective of the best crystal known after each finished round, on today's hull; the last twenty."""
+    """First objective of the best crystal known after each finished round, on today's hull; the last twenty.
+
+    Rounds of second opinions are left out: they could not find anything.
+    """
+    opinions = {e.round for e in knowledge.opinions}
     name = knowledge.goal.objectives[0].property
     best: dict[bool, tuple[float, float]] = {}
     by_round: dict[int, float] = {}
@@ -72,7 +83,8 @@ def best_by_round(knowledge: Knowledge, last: int) -> list[float | None]:
     known: float | None = None
     for number in range(1, last + 1):
         known = by_round.get(number, known)
-        found.append(known)
+        if number not in opinions:
+            found.append(known)
     return found[-20:]
 
 

@@ -28,6 +28,7 @@ from .knowledge import Knowledge
 from .ledger import Ledger, counts, holds_ledger
 from .ledger.bookings import EVALUATIONS, Account, caps_of
 from .lock import CampaignLock
+from .opinions import facts
 from .paying import Payments
 from .prefect_server import Patience
 from .round import Round, StageRunner, prepare_references
@@ -83,7 +84,7 @@ class Campaign:
             check_disk(directory)
             ledger = Ledger.create(
                 directory,
-                caps=caps_of(goal.budget),
+                caps=caps_of(goal.budget, parts.opinions_allowed(goal)),
                 url=settings.ledger.url,
                 meta_values={
                     "goal": goal.model_dump(mode="json"),
@@ -95,6 +96,9 @@ class Campaign:
                     "evaluator": parts.evaluator.name,
                     "evaluator_version": parts.evaluator.version,
                     "method": parts.evaluator.method,
+                    "scout": None
+                    if parts.scout is None
+                    else {"name": parts.scout.name, "version": parts.scout.version, "method": parts.scout.method},
                     "potential": parts.potential.name,
                     "versions": versions(),
                     "status": "running",
@@ -139,7 +143,8 @@ class Campaign:
         def seconds_left() -> float:
             return self.goal.budget.wall_hours * 3600 - (earlier + time.monotonic() - began)
 
-        payments = Payments(self.ledger, parts.evaluator, parts.settings.costs.prices(), view, seconds_left)
+        prices = parts.settings.costs.prices()
+        payments = Payments(self.ledger, parts.evaluator, prices, view, seconds_left, parts.scout)
         prefect = parts.settings.prefect
         show = PrefectShow(
             self.directory,
@@ -191,7 +196,7 @@ class Campaign:
         budget = self.goal.budget
         affordable, resource = payments.affordable()
         if affordable < 1:
-            return _spent_reason(resource, self.ledger.accounts()[resource], payments.charges[resource])
+            return _spent_reason(resource, self.ledger.accounts()[resource], payments.charges()[resource])
         if elapsed >= budget.wall_hours * 3600:
             return f"The time of {budget.wall_hours:g} h is over."
         typical = self._round_seconds()
@@ -212,7 +217,8 @@ class Campaign:
     def _plan(self, parts: Parts, number: int, elapsed: float, clock: StageClock) -> RoundPlan:
         knowledge = Knowledge.read(self.ledger)
         left = self.goal.budget.wall_hours * 3600 - elapsed
-        brief = make_brief(knowledge, number, left, calibration_of(knowledge))
+        fidelities = facts(knowledge, parts.scout, parts.evaluator)
+        brief = make_brief(knowledge, number, left, calibration_of(knowledge), fidelities)
         missing = [g for g in parts.generators if g not in brief.generators]
         if missing:
             from ..tools.core.plans import GeneratorYield

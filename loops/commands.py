@@ -21,6 +21,7 @@ from ..agent.overrides import apply_overrides
 from ..agent.providers import BUILTIN
 from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerError, LodestoneError
 from ..tools.core.properties import CATALOGUE
+from ..tools.core.protocols import Evaluator
 from ..tools.core.types import Understanding
 from .cli import parse_duration
 from .record import CampaignRecord
@@ -101,10 +102,14 @@ def run(options: argparse.Namespace) -> int:
     _show_goal(console, understanding)
     directory = options.dir or _free_directory(understanding.goal.text)
     options.directory = directory
-    from .wiring import build_parts, choose_evaluator
+    from .wiring import build_parts, choose_evaluator, choose_scout
 
     evaluator = choose_evaluator(understanding.goal, settings, directory)
-    console.print(Text(f"Evaluator: {evaluator.name}, {evaluator.method}.\nCampaign directory: {directory}\n"))
+    scout = choose_scout(evaluator, settings, directory)
+    who = f"Evaluator: {evaluator.name}, {evaluator.method}."
+    if scout is not None:
+        who += f"\nSecond opinions: {scout.name}, {scout.method}."
+    console.print(Text(f"{who}\nCampaign directory: {directory}\n"))
     if not options.yes:
         if not sys.stdin.isatty():
             raise GoalError("Nobody is here to confirm the goal.", "Add --yes to run without asking.")
@@ -112,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
             return 0
     from .campaign import Campaign
 
-    parts = build_parts(understanding.goal, settings, evaluator)
+    parts = build_parts(understanding.goal, settings, evaluator, scout)
     campaign = Campaign.create(directory, understanding, settings, parts)
     return _drive(campaign, parts, options)
 
@@ -120,24 +125,33 @@ def run(options: argparse.Namespace) -> int:
 def resume(options: argparse.Namespace) -> int:
     """Go on where the ledger says."""
     from .campaign import Campaign
-    from .wiring import build_parts, evaluator_by_name
+    from .wiring import build_parts
 
     campaign = Campaign.open(options.directory)
     try:
         settings = resumed_settings(campaign.ledger.meta("settings"), _settings(options))
         name = str(campaign.ledger.meta("evaluator"))
-        evaluator = evaluator_by_name(name, settings, campaign.directory)
-        stored = str(campaign.ledger.meta("evaluator_version"))
-        if evaluator.version != stored:
-            raise LedgerError(
-                f"This campaign was evaluated with {name} {stored}; {evaluator.version} is installed now.",
-                "Numbers of two versions do not mix: install the old one, or start a new campaign.",
-            )
-        parts = build_parts(campaign.goal, settings, evaluator)
+        evaluator = _same(name, str(campaign.ledger.meta("evaluator_version")), settings, campaign.directory)
+        told = campaign.ledger.meta("scout")
+        scout = _same(told["name"], told["version"], settings, campaign.directory) if told else None
+        parts = build_parts(campaign.goal, settings, evaluator, scout)
     except BaseException:
         campaign.close()
         raise
     return _drive(campaign, parts, options)
+
+
+def _same(name: str, version: str, settings: Settings, directory: Path) -> Evaluator:
+    """The evaluator with which a campaign began, of the same version."""
+    from .wiring import evaluator_by_name
+
+    found = evaluator_by_name(name, settings, directory)
+    if found.version != version:
+        raise LedgerError(
+            f"This campaign was evaluated with {name} {version}; {found.version} is installed now.",
+            "Numbers of two versions do not mix: install the old one, or start a new campaign.",
+        )
+    return found
 
 
 def status(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from ..tools.core.types import Frozen, Quantity
 from .knowledge import Knowledge
 from .ledger import CandidateRow, Ledger
 from .ledger.rows import EvaluationRow
+from .opinions import Opinions
 
 
 class Explanation(Frozen):
@@ -108,12 +109,15 @@ def _why(row: CandidateRow, evaluation: EvaluationRow | None, knowledge: Knowled
 
 def _numbers(row: CandidateRow, evaluation: EvaluationRow | None, knowledge: Knowledge) -> str:
     measured = {m.id: m for m in knowledge.measured}.get(row.candidate.id)
+    opinions = Opinions(knowledge).energies
     cheap = knowledge.cheap.get(row.candidate.id, {})
     parts = []
-    for name in dict.fromkeys((*knowledge.goal.properties, "energy_above_hull")):
+    for name in dict.fromkeys((*knowledge.goal.properties, "energy_above_hull", "formation_energy")):
         known = []
         if name in cheap:
             known.append(f"potential {cheap[name]:.4g}")
+        if name == "formation_energy" and row.candidate.id in opinions:
+            known.append(f"second opinion {opinions[row.candidate.id]:.4g}")
         if evaluation is not None and name in evaluation.predicted:
             known.append(f"expected {_with_std(evaluation.predicted[name])}")
         if measured is not None and name in measured.values:

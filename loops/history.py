@@ -14,6 +14,7 @@ from .hulls import Hulls
 from .judgement import calibration_of
 from .knowledge import Knowledge, Measured
 from .ledger import OPEN_STATES, EvaluationRow, Ledger, counts
+from .opinions import Opinions
 from .record import CampaignRecord, EvaluatedCrystal, FailureRow, HullPhase, PoolEntry, StageTime
 
 REPORTED = 5000
@@ -227,6 +228,11 @@ def _notes(ledger: Ledger, meta: dict[str, Any], knowledge: Knowledge, sessions:
             f"The network's head was retrained {len(heads)} times and kept {kept} times; last held-out error "
             f"{last.get('held_out_rmse_before')} before, {last.get('held_out_rmse_after')} eV/atom after."
         )
+    if knowledge.opinions:
+        own, potential = Opinions(knowledge).disagreement()
+        scout = (meta.get("scout") or {}).get("name", "a cheaper evaluator")
+        errors = "" if own is None else f"; they err by {own:.3f} eV/atom, the potential by {potential:.3f}"
+        notes.append(f"{len(knowledge.opinions)} second opinions by {scout} sharpened the choice{errors}.")
     states = Counter(e.state for e in knowledge.evaluations)
     if running := sum(states[s] for s in OPEN_STATES):
         notes.append(f"{running} evaluations are reserved or running; `lodestone resume` collects them.")

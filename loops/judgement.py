@@ -20,6 +20,7 @@ from .head import HeadKeeper
 from .hulls import Hulls
 from .knowledge import Knowledge, PoolMember
 from .ledger import Ledger
+from .opinions import Opinions
 
 MODELLED = ("formation_energy", "density", "volume_per_atom", "bulk_modulus", "band_gap")
 """What the surrogate models directly; energy above hull is formation energy minus the hull's."""
@@ -53,8 +54,10 @@ class Judgement:
         self._properties = tuple(p for p in MODELLED if p in wanted or p == "formation_energy")
         self.scales = {p: calibration.scale for p, calibration in calibrations(ledger, knowledge).items()}
         self._model = CampaignModel(self._properties, seed=knowledge.goal.seed, scales=self.scales)
-        measurements, failed = knowledge.measurements(self._head)
-        self._model.fit(measurements, failed, pool=knowledge.points(knowledge.pool, self._head))
+        self.opinions = Opinions(knowledge)
+        self._sharper = self.opinions.sharpened(self._head)
+        measurements, failed = knowledge.measurements(self._head, self._sharper)
+        self._model.fit(measurements, failed, pool=knowledge.points(knowledge.pool, self._head, None, self._sharper))
 
     @cached_property
     def predictions(self) -> dict[str, dict[str, Quantity]]:
@@ -62,7 +65,7 @@ class Judgement:
         members = self._knowledge.pool
         if not members:
             return {}
-        table = self._model.predict(self._knowledge.points(members, self._head))
+        table = self._model.predict(self._knowledge.points(members, self._head, None, self._sharper))
         found: dict[str, dict[str, Quantity]] = {m.candidate.id: {} for m in members}
         for name, (mean, std) in table.items():
             unit = get_property(name).unit
@@ -75,12 +78,12 @@ class Judgement:
             found[m.candidate.id]["energy_above_hull"] = Quantity(value=max(0.0, above), unit="eV/atom", std=energy.std)
         return found
 
-    def choose(self, batch: int, exploration: float) -> list[Choice]:
-        """At most `batch` unevaluated pool members, the most deserving first."""
+    def choose(self, batch: int, exploration: float, opinion: bool = False) -> list[Choice]:
+        """At most `batch` unevaluated pool members, the most deserving first; for a second opinion only such that
+        have none."""
         knowledge = self._knowledge
-        waiting = [
-            m for m in knowledge.pool if m.candidate.id not in knowledge.evaluated_ids and knowledge.is_asked_for(m)
-        ]
+        done = knowledge.evaluated_ids | self.opinions.asked if opinion else knowledge.evaluated_ids
+        waiting = [m for m in knowledge.pool if m.candidate.id not in done and knowledge.is_asked_for(m)]
         if batch < 1 or not waiting:
             return []
         predicted = self.predictions
@@ -89,7 +92,7 @@ class Judgement:
         goal = weighted(knowledge.goal, len(knowledge.evaluations))
         best = knowledge.best() if goal is knowledge.goal else best_for(goal, knowledge.fitting())
         picks = self._model.choose(
-            knowledge.points(waiting, self._head, offsets),
+            knowledge.points(waiting, self._head, offsets, self._sharper),
             q=batch,
             exploration=exploration,
             goal=goal,

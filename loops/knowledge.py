@@ -107,7 +107,10 @@ class Knowledge:
         self.references = {r["symbol"]: Reference.model_validate(r) for r in meta.get("references", [])}
         self.potential = str(meta["potential"])
         self.method = str(meta["method"])
-        self.evaluations = list(tables.evaluations.entries)
+        entries = tables.evaluations.entries
+        self.evaluations = [e for e in entries if e.purpose != "opinion"]
+        self.opinions = [e for e in entries if e.purpose == "opinion"]
+        """Second opinions: evaluations by a cheaper evaluator."""
         self.evaluated_ids = set(tables.evaluations.evaluated)
         self.size = len(tables.pool.ids)
         """Relaxed crystals that passed every screen."""
@@ -377,7 +380,11 @@ class Knowledge:
     # --- for the surrogate ---------------------------------------------------------------------
 
     def points(
-        self, members: list[PoolMember], head: dict[str, float], offsets: dict[str, float] | None = None
+        self,
+        members: list[PoolMember],
+        head: dict[str, float],
+        offsets: dict[str, float] | None = None,
+        sharper: dict[str, float] | None = None,
     ) -> list[PoolPoint]:
         """Pool members as the surrogate sees them.
 
@@ -385,8 +392,10 @@ class Knowledge:
             members: which ones.
             head: candidate to the network head's prediction; empty where no head was kept.
             offsets: candidate to the hull's formation energy (eV/atom) at its composition.
+            sharper: candidate to a formation energy (eV/atom) that takes the place of the potential's.
         """
         cheap = self.cheap
+        better = sharper or {}
         return [
             PoolPoint(
                 candidate_id=m.candidate.id,
@@ -399,17 +408,20 @@ class Knowledge:
                     "formation_energy": cheap[m.candidate.id]["formation_energy"],
                     **({"head": head[m.candidate.id]} if head else {}),
                 },
-                cheap={k: v for k, v in cheap[m.candidate.id].items() if k != "energy_above_hull"},
+                cheap={k: v for k, v in cheap[m.candidate.id].items() if k != "energy_above_hull"}
+                | ({"formation_energy": better[m.candidate.id]} if m.candidate.id in better else {}),
                 offsets={} if offsets is None else {"energy_above_hull": offsets[m.candidate.id]},
             )
             for m in members
         ]
 
-    def measurements(self, head: dict[str, float]) -> tuple[list[Measurement], list[PoolPoint]]:
-        """What was measured, and what failed, as the surrogate sees them."""
+    def measurements(
+        self, head: dict[str, float], sharper: dict[str, float] | None = None
+    ) -> tuple[list[Measurement], list[PoolPoint]]:
+        """What was measured, and what failed, as the surrogate sees them; arguments as those of `points`."""
         done = self.training
         self._tables.fetch([m.id for m in done])
-        points = self.points([m.member for m in done], head)
+        points = self.points([m.member for m in done], head, None, sharper)
         measurements = [
             Measurement(
                 point=point,
@@ -418,7 +430,7 @@ class Knowledge:
             for point, m in zip(points, done, strict=True)
         ]
         failed = self._tables.fetch([e.candidate_id for e in self._failed])
-        return measurements, self.points([_member(row) for row in failed.values()], head)
+        return measurements, self.points([_member(row) for row in failed.values()], head, None, sharper)
 
     @property
     def waiting(self) -> int:

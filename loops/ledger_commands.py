@@ -112,12 +112,18 @@ def _settle(options: argparse.Namespace) -> int:
         row = _unknown(ledger, options.key)
         store = JobStore(options.directory / "jobs")
         if options.what == "failed":
+            told = ledger.meta("scout") if row.request.purpose == "opinion" else None
+            who = told or {
+                "name": ledger.meta("evaluator"),
+                "version": ledger.meta("evaluator_version"),
+                "method": ledger.meta("method"),
+            }
             failure = Failure(stage="evaluate", reason="settled by a person: it did not give a result")
             observation = Observation(
                 key=row.key,
                 candidate_id=row.request.candidate_id,
-                evaluator=f"{ledger.meta('evaluator')}-{ledger.meta('evaluator_version')}",
-                method=str(ledger.meta("method")),
+                evaluator=f"{who['name']}-{who['version']}",
+                method=str(who["method"]),
                 fidelity=ledger.fidelity(row.key),
                 purpose=row.request.purpose,
                 failure=failure,

@@ -12,7 +12,7 @@ from pathlib import Path
 from ..tools.core.errors import EvaluationError
 from ..tools.core.failpoints import passing
 from ..tools.core.protocols import Evaluator
-from ..tools.core.types import EvaluationRequest, JobLimits, JobStatus, Quantity
+from ..tools.core.types import EvaluationRequest, JobLimits, JobStatus, Purpose, Quantity
 from .ledger import OPEN_STATES, Booking, EvaluationRow, Ledger
 from .ledger.bookings import CORE_MARGIN_S, CORE_S, Prices, reservation, settlement
 from .view import View
@@ -29,32 +29,49 @@ class Payments:
 
     Args:
         ledger: where money is reserved.
-        evaluator: who does the work.
+        evaluator: who decides.
+        scout: who gives second opinions, where there is one.
         prices: what core time and evaluations cost.
         view: told of what is out of the ordinary.
         seconds_left: wall seconds that the campaign may still work.
     """
 
     def __init__(
-        self, ledger: Ledger, evaluator: Evaluator, prices: Prices, view: View, seconds_left: Callable[[], float]
+        self,
+        ledger: Ledger,
+        evaluator: Evaluator,
+        prices: Prices,
+        view: View,
+        seconds_left: Callable[[], float],
+        scout: Evaluator | None = None,
     ) -> None:
         self._ledger = ledger
         self._evaluator = evaluator
+        self._scout = scout
         self._prices = prices
         self._view = view
         self._seconds_left = seconds_left
 
-    @property
-    def charges(self) -> dict[str, int]:
-        """What is reserved for one evaluation: the most that it can cost."""
-        limit = self._evaluator.wall_limit_s
-        return reservation(self._evaluator.fidelity, limit, self._evaluator.cores, self._prices)
+    def _who(self, purpose: Purpose) -> Evaluator:
+        if purpose != "opinion":
+            return self._evaluator
+        if self._scout is None:
+            raise EvaluationError(
+                "The ledger holds second opinions, and no evaluator gives any.",
+                "Set [evaluators] second_opinion as it was, or open the campaign where it began.",
+            )
+        return self._scout
 
-    def affordable(self) -> tuple[int, str]:
+    def charges(self, purpose: Purpose = "candidate") -> dict[str, int]:
+        """What is reserved for one evaluation: the most that it can cost."""
+        who = self._who(purpose)
+        return reservation(who.fidelity, who.wall_limit_s, who.cores, self._prices, purpose)
+
+    def affordable(self, purpose: Purpose = "candidate") -> tuple[int, str]:
         """How many more evaluations can be reserved, and which resource says so."""
         accounts = self._ledger.accounts()
         found: list[tuple[int, str]] = []
-        for resource, amount in self.charges.items():
+        for resource, amount in self.charges(purpose).items():
             account = accounts.get(resource)
             if account is not None and account.left is not None and amount > 0:
                 found.append((account.left // amount, resource))
@@ -66,8 +83,10 @@ class Payments:
         """Reserve (request, formula, predicted, why): all of them, or BudgetError; booked ones are skipped."""
         bookings: dict[str, Booking] = {}
         for request, formula, predicted, why in wanted:
-            key = self._evaluator.key(request)
-            bookings[key] = Booking(key, request, predicted, why, self._evaluator.fidelity, formula, self.charges)
+            who = self._who(request.purpose)
+            key = who.key(request)
+            charges = self.charges(request.purpose)
+            bookings[key] = Booking(key, request, predicted, why, who.fidelity, formula, charges)
         known = self._ledger.known_keys(list(bookings))
         self._ledger.reserve(round_number, [b for k, b in bookings.items() if k not in known])
 
@@ -78,10 +97,10 @@ class Payments:
         waiting = []
         found: dict[str, int] = {}
         for row in self._ledger.evaluations(states=(*OPEN_STATES, "UNKNOWN")):
-            status = self._evaluator.lookup(row.key)
+            status = self._who(row.request.purpose).lookup(row.key)
             found[status.value] = found.get(status.value, 0) + 1
             if status is JobStatus.DONE:
-                self._record(row.key, row.round)
+                self._record(row.key, row.request.purpose, row.round)
             elif row.state == "UNKNOWN" or status is JobStatus.CANNOT_KNOW:
                 if row.state != "UNKNOWN":
                     self._ledger.mark([row.key], "UNKNOWN", row.round)
@@ -108,9 +127,9 @@ class Payments:
         while todo:
             dead = False
             for key in list(todo):
-                status = self._evaluator.lookup(key)
+                status = self._who(todo[key].purpose).lookup(key)
                 if status is JobStatus.DONE:
-                    self._record(key, round_number)
+                    self._record(key, todo[key].purpose, round_number)
                     del todo[key]
                     recorded(total - len(todo), total)
                 elif status in (JobStatus.DEAD, JobStatus.NEVER_SEEN):
@@ -121,7 +140,7 @@ class Payments:
                     self._view.person(self._unknown(key, todo[key]))
                     del todo[key]
             if dead:
-                self._evaluator.submit(list(todo.items()), self._limits(todo))
+                self._start(todo)
             if todo:
                 time.sleep(POLL_S)
 
@@ -130,20 +149,26 @@ class Payments:
         if fresh:
             self._ledger.mark(fresh, "SUBMITTING", round_number)
         passing("submit.before")
-        self._evaluator.submit(list(todo.items()), self._limits(todo))
+        self._start(todo)
         passing("submit.after")
         started = [key for key in todo if rows[key].state != "RUNNING"]
         if started:
             self._ledger.mark(started, "RUNNING", round_number, {k: _handle(k) for k in started})
 
-    def _limits(self, todo: Mapping[str, EvaluationRequest]) -> dict[str, JobLimits]:
-        """What the reservation allows, and no longer than the campaign may work."""
-        core_s = self.charges[CORE_S] - CORE_MARGIN_S * self._evaluator.cores
-        wall_s = min(self._evaluator.wall_limit_s, max(MIN_WALL_S, self._seconds_left()))
-        return dict.fromkeys(todo, JobLimits(core_s=core_s, wall_s=wall_s))
+    def _start(self, todo: Mapping[str, EvaluationRequest]) -> None:
+        """Submit, to each evaluator its own, within what the reservation allows and while the campaign may work."""
+        for opinion in (False, True):
+            mine = {key: request for key, request in todo.items() if (request.purpose == "opinion") == opinion}
+            if not mine:
+                continue
+            purpose: Purpose = "opinion" if opinion else "candidate"
+            who = self._who(purpose)
+            core_s = self.charges(purpose)[CORE_S] - CORE_MARGIN_S * who.cores
+            wall_s = min(who.wall_limit_s, max(MIN_WALL_S, self._seconds_left()))
+            who.submit(list(mine.items()), dict.fromkeys(mine, JobLimits(core_s=core_s, wall_s=wall_s)))
 
-    def _record(self, key: str, round_number: int) -> None:
-        observation = self._evaluator.harvest(key)
+    def _record(self, key: str, purpose: Purpose, round_number: int) -> None:
+        observation = self._who(purpose).harvest(key)
         if observation.key != key:
             raise EvaluationError(
                 f"The result of {key[:12]} says that it belongs to {observation.key[:12]}.",
@@ -151,7 +176,7 @@ class Payments:
             )
         spent = settlement(observation, self._prices)
         self._ledger.record(observation, round_number, spent)
-        reserved = self.charges
+        reserved = self.charges(purpose)
         over = {r: n for r, n in spent.items() if n > reserved.get(r, n)}
         if over:
             self._ledger.note("overrun", round_number, {"key": key, "spent": over})

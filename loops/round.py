@@ -17,7 +17,16 @@ import numpy as np
 from ..tools.core.errors import EvaluationError, GoalError
 from ..tools.core.plans import RoundPlan
 from ..tools.core.structure import reduced_formula
-from ..tools.core.types import Candidate, ChemicalSpace, EvaluationRequest, Failure, GoalSpec, Quantity, Relaxation
+from ..tools.core.types import (
+    Candidate,
+    ChemicalSpace,
+    EvaluationRequest,
+    Failure,
+    GoalSpec,
+    Purpose,
+    Quantity,
+    Relaxation,
+)
 from ..tools.generate.compositions import compositions
 from ..tools.relax.symmetrise import polish
 from ..tools.screen.duplicates import ENERGY_TOL
@@ -246,12 +255,14 @@ class Round:
         """Fit the surrogate, choose the batch, and reserve the money for it in one transaction."""
         self.view.stage("surrogate", 0)
         knowledge = Knowledge.read(self.ledger)
-        left, scarce = self.payments.affordable()
+        opinion = plan.fidelity is not None and plan.fidelity != self.parts.evaluator.fidelity
+        purpose: Purpose = "opinion" if opinion else "candidate"
+        left, scarce = self.payments.affordable(purpose)
         with self.clock.measure("surrogate"):
             judgement = Judgement(knowledge, self.head, self.ledger)
-            picks = judgement.choose(min(plan.batch, left), plan.exploration)
-        wanted: list[tuple[EvaluationRequest, str, Mapping[str, Quantity], str]] = []
-        booked = set(knowledge.evaluated_ids)
+            picks = judgement.choose(min(plan.batch, left), plan.exploration, opinion)
+        wanted: list[Wanted] = []
+        booked = judgement.opinions.asked if opinion else set(knowledge.evaluated_ids)
         for pick in picks:
             # A measured energy means nothing without its elements, so a pick pays for those that it is first to need.
             needed = [knowledge.references[s] for s in sorted(pick.member.amounts)]
@@ -259,16 +270,20 @@ class Round:
             if len(wanted) + len(new) + 1 > left:
                 if not wanted and scarce in RELEASED:
                     # What is reserved beyond the true cost comes back: the elements now, the crystal in a later round.
-                    wanted += [(_reference_request(r), r.symbol, {}, "elemental reference") for r in new[:left]]
+                    wanted += [_element(r, opinion) for r in new[:left]]
                     break
                 continue
-            wanted += [(_reference_request(r), r.symbol, {}, "elemental reference") for r in new]
+            wanted += [_element(r, opinion) for r in new]
             booked |= {r.candidate_id for r in new}
             candidate = pick.member.candidate
             request = EvaluationRequest(
-                candidate_id=candidate.id, crystal=pick.member.relaxation.crystal, properties=self.goal.properties
+                candidate_id=candidate.id,
+                crystal=pick.member.relaxation.crystal,
+                properties=() if opinion else self.goal.properties,
+                purpose=purpose,
             )
-            wanted.append((request, candidate.formula, pick.predicted, pick.why))
+            why = f"second opinion: {pick.why}" if opinion else pick.why
+            wanted.append((request, candidate.formula, pick.predicted, why))
         self.ledger.note("calibrated", self.number, {"scales": judgement.scales, "promising": judgement.promising()})
         self.payments.book(self.number, wanted)
 
@@ -296,10 +311,18 @@ class Round:
         self.ledger.note("head", self.number, outcome)
 
 
-def _reference_request(reference: Reference) -> EvaluationRequest:
-    return EvaluationRequest(
-        candidate_id=reference.candidate_id, crystal=reference.crystal, properties=(), purpose="reference"
+Wanted = tuple[EvaluationRequest, str, Mapping[str, Quantity], str]
+"""A request, its formula, what is expected, and why."""
+
+
+def _element(reference: Reference, opinion: bool) -> Wanted:
+    request = EvaluationRequest(
+        candidate_id=reference.candidate_id,
+        crystal=reference.crystal,
+        properties=(),
+        purpose="opinion" if opinion else "reference",
     )
+    return request, reference.symbol, {}, "elemental reference"
 
 
 def prepare_references(ledger: Ledger, parts: Parts, clock: StageClock, view: View, elements: Sequence[str]) -> None:

@@ -132,6 +132,8 @@ class EvaluatorSettings(Frozen):
     """`[evaluators]`"""
 
     default: str
+    second_opinion: str
+    opinions_per_evaluation: int = Field(ge=1, le=100)
     gpaw: GpawSettings
     espresso: EspressoSettings
     sevennet: SevenNetSettings

@@ -48,6 +48,8 @@ class Parts:
     new_duplicate_index: Callable[[], DuplicateIndex]
     relaxed_screens: list[Screen]
     toolbox: Toolbox = field(default_factory=lambda: Toolbox())
+    scout: Evaluator | None = None
+    """Gives second opinions before the evaluator is paid; None: nobody does."""
     engine: Engine | None = None
     """The cluster, where there is one."""
 
@@ -55,6 +57,12 @@ class Parts:
         """Give the connection to the cluster back."""
         if self.engine is not None:
             self.engine.close()
+
+    def opinions_allowed(self, goal: GoalSpec) -> tuple[str, int] | None:
+        """Fidelity of the second opinions, and how many there may be: a bounded number for each evaluation."""
+        if self.scout is None:
+            return None
+        return self.scout.fidelity, self.settings.evaluators.opinions_per_evaluation * goal.budget.evaluations
 
     def inform(self, generator: str, knowledge: Knowledge) -> None:
         """Tell a generator, where it can use it, what was proposed already and which crystals are the best so far."""
@@ -191,7 +199,7 @@ class Toolbox:
         ]
 
 
-def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator) -> Parts:
+def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator, scout: Evaluator | None = None) -> Parts:
     """All parts of a campaign. Raises ConfigError for an unknown name, GoalError for an impossible composition."""
     from ..tools.generate.compositions import compositions
     from ..tools.recognise.recogniser import CrystalRecogniser
@@ -220,6 +228,7 @@ def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator) -> Par
         potential=_potential(settings, engine),
         recogniser=CrystalRecogniser(symprec=settings.recognise.symprec),
         evaluator=_spread(evaluator, engine),
+        scout=None if scout is None else _spread(scout, engine),
         planner=planner_for(settings, toolbox),
         new_duplicate_index=lambda: DuplicateIndex(s.ltol, s.stol, s.angle_tol),
         relaxed_screens=[geometry, *_novelty(s.known_crystals)],
@@ -310,6 +319,28 @@ def choose_evaluator(goal: GoalSpec, settings: Settings, directory: Path) -> Eva
         # A request that says DFT must not be served by a potential, however good.
         found = [e for e in found if e.fidelity == "dft"]
     return pick_best(found, goal.properties)
+
+
+def choose_scout(evaluator: Evaluator, settings: Settings, directory: Path) -> Evaluator | None:
+    """Who gives second opinions: for `auto` the best installed evaluator of a lower fidelity, for a DFT evaluator only.
+
+    Raises:
+        ConfigError: for a name that is unknown, cannot run here, or is not of a lower fidelity.
+    """
+    from ..tools.evaluate.registry import evaluator_names
+
+    wanted = settings.evaluators.second_opinion
+    if wanted == "none" or (wanted == "auto" and evaluator.fidelity != "dft"):
+        return None
+    for name in evaluator_names() if wanted == "auto" else (wanted,):
+        found = evaluator_by_name(name, settings, directory)
+        lower = found.fidelity == "potential" and evaluator.fidelity != "potential"
+        lacks = found.available() if lower else f"{name} does not rank below {evaluator.name}."
+        if lacks is None:
+            return found
+        if wanted != "auto":
+            raise ConfigError(f"[evaluators] second_opinion '{name}' cannot be used: {lacks}", "Set 'auto' or 'none'.")
+    return None
 
 
 def _novelty(folder: str) -> list[Screen]:

@@ -1,4 +1,4 @@
-"""The evaluator of the fast world, loaded by real worker processes through an entry point."""
+"""The evaluators of the fast world, loaded by real worker processes through entry points."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lodestone.tools.core.structure import to_ase
-from lodestone.tools.core.types import EvaluationRequest, Quantity
+from lodestone.tools.core.types import EvaluationRequest, Quantity, sha256
 from lodestone.tools.evaluate.base import CalculationFailed, EvaluatorSettings, Outcome, ProcessEvaluator
 
 NAME = "emt-for-faults"
@@ -60,3 +60,31 @@ def _journal(candidate_id: str) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(descriptor, f"{candidate_id}\n".encode())
         os.close(descriptor)
+
+
+class EmtJudge(EmtForFaults):
+    """The same energies at the rank of DFT, so that somebody may give second opinions before it."""
+
+    name = "emt-judge"
+    fidelity = "dft"
+
+
+class EmtScout(EmtForFaults):
+    """The energies of `EmtForFaults` with an error of its own for each crystal, of the order of 10 meV/atom."""
+
+    name = "emt-scout"
+
+    @property
+    def method(self) -> str:
+        """What it is, in words."""
+        return "effective-medium theory with errors (fault benchmark only)"
+
+    def calculate(self, request: EvaluationRequest, scratch: Path) -> Outcome:
+        """See `EmtForFaults.calculate`."""
+        outcome = super().calculate(request.model_copy(update={"purpose": "reference"}), scratch)
+        energy = outcome.values["energy_per_atom"].value
+        error = 0.02 * (int(sha256(request.candidate_id)[:8], 16) / 0xFFFFFFFF - 0.5)
+        return Outcome(values={"energy_per_atom": Quantity(value=energy + error, unit="eV/atom")})
+
+
+EVALUATORS = (EmtForFaults, EmtJudge, EmtScout)

@@ -30,7 +30,7 @@ from lodestone.tools.screen.chemistry import ChemistryScreen
 from lodestone.tools.screen.duplicates import DuplicateIndex
 from lodestone.tools.screen.geometry import GeometryScreen
 
-from .evaluators import NAME, EmtForFaults
+from .evaluators import EVALUATORS, NAME, EmtForFaults, EmtJudge, EmtScout
 
 RARE = 0.15
 """How often the large cell is proposed beside the small ones: new crystals keep coming, and most rounds are quick."""
@@ -176,13 +176,12 @@ class FastParts(Parts):
 
 
 def install(site: Path) -> None:
-    """Make the evaluator known to this process and, through PYTHONPATH, to its workers, as a package would."""
+    """Make the evaluators known to this process and, through PYTHONPATH, to its workers, as a package would."""
     info = site / "emt_for_faults-1.0.dist-info"
     info.mkdir(parents=True, exist_ok=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: emt-for-faults\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        f"[lodestone.evaluators]\n{NAME} = {EmtForFaults.__module__}:{EmtForFaults.__name__}\n"
-    )
+    rows = "".join(f"{e.name} = {e.__module__}:{e.__name__}\n" for e in EVALUATORS)
+    (info / "entry_points.txt").write_text(f"[lodestone.evaluators]\n{rows}")
     sys.path.insert(0, str(site))
 
 
@@ -223,10 +222,15 @@ def goal(words: str, seed: int = 0) -> Understanding:
 
 
 def parts(spec: GoalSpec, chosen: Settings, directory: Path, **options: Any) -> FastParts:
-    """All parts of a campaign in the fast world; `options` go to the evaluator."""
+    """All parts of a campaign in the fast world; `options` go to the evaluator.
+
+    With `[evaluators] second_opinion = "emt-scout"` the evaluator has the rank of DFT, and the scout looks first.
+    """
     toolbox = Toolbox()
     screen = GeometryScreen(0.6, 0.3, 4.0, 8.0)
-    evaluator = EmtForFaults(directory / "jobs", EvaluatorSettings(threads=1, wall_limit_s=60.0, **options))
+    told = EvaluatorSettings(threads=1, wall_limit_s=60.0, **options)
+    scouted = chosen.evaluators.second_opinion == EmtScout.name
+    evaluator = (EmtJudge if scouted else EmtForFaults)(directory / "jobs", told)
     return FastParts(
         settings=chosen,
         generators={"lattices": DecoratedLattices()},
@@ -234,6 +238,7 @@ def parts(spec: GoalSpec, chosen: Settings, directory: Path, **options: Any) -> 
         potential=EmtPotential(),
         recogniser=PlainRecogniser(),
         evaluator=evaluator,
+        scout=EmtScout(directory / "jobs", told) if scouted else None,
         planner=planner_for(chosen, toolbox),
         new_duplicate_index=lambda: DuplicateIndex(0.2, 0.3, 5.0),
         relaxed_screens=[screen],

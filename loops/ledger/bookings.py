@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ...tools.core.types import Budget, EvaluationRequest, Frozen, Observation, Quantity
+from ...tools.core.types import Budget, EvaluationRequest, Frozen, Observation, Purpose, Quantity
 
 EVALUATIONS = "evaluations"
 CORE_S = "core_s"
@@ -58,8 +58,13 @@ class Account:
         return None if self.cap is None else max(0, self.cap - self.reserved - self.spent)
 
 
-def caps_of(budget: Budget) -> dict[str, int | None]:
-    """Every resource of a campaign with its cap."""
+def caps_of(budget: Budget, opinions: tuple[str, int] | None = None) -> dict[str, int | None]:
+    """Every resource of a campaign with its cap.
+
+    Args:
+        budget: of the goal.
+        opinions: fidelity of the second opinions, and how many there may be where the budget does not say.
+    """
     caps: dict[str, int | None] = {
         EVALUATIONS: budget.evaluations,
         CORE_S: None if budget.core_hours is None else math.floor(budget.core_hours * 3600),
@@ -68,6 +73,8 @@ def caps_of(budget: Budget) -> dict[str, int | None]:
     }
     for fidelity in ("potential", "dft", "experiment"):
         caps[fidelity_resource(fidelity)] = budget.per_fidelity.get(fidelity)
+    if opinions is not None and caps[fidelity_resource(opinions[0])] is None:
+        caps[fidelity_resource(opinions[0])] = opinions[1]
     return caps
 
 
@@ -76,10 +83,17 @@ def fidelity_resource(fidelity: str) -> str:
     return f"{EVALUATIONS}:{fidelity}"
 
 
-def reservation(fidelity: str, wall_limit_s: float, cores: int, prices: Prices) -> dict[str, int]:
-    """The most that one evaluation can cost: all its attempts together may use `wall_limit_s` on `cores` cores."""
+def reservation(
+    fidelity: str, wall_limit_s: float, cores: int, prices: Prices, purpose: Purpose = "candidate"
+) -> dict[str, int]:
+    """The most that one evaluation can cost: all its attempts together may use `wall_limit_s` on `cores` cores.
+
+    A second opinion is none of the evaluations that the goal counts; it has its fidelity's account.
+    """
     core_s = math.ceil((wall_limit_s + CORE_MARGIN_S) * cores)
     charges = {EVALUATIONS: 1, fidelity_resource(fidelity): 1, CORE_S: core_s, MONEY: _money(core_s, prices)}
+    if purpose == "opinion":
+        del charges[EVALUATIONS]
     if fidelity == "experiment":
         charges[SAMPLES] = 1
     return charges
@@ -94,6 +108,8 @@ def settlement(observation: Observation, prices: Prices) -> dict[str, int]:
         CORE_S: core_s,
         MONEY: _money(core_s, prices),
     }
+    if observation.purpose == "opinion":
+        del charges[EVALUATIONS]
     if observation.fidelity == "experiment":
         charges[SAMPLES] = 1
     return charges

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from statistics import median
 
 import sqlalchemy as sa
 
+from .bookings import CORE_S
 from .ledger import Ledger
 from .schema import candidates as _table
+from .schema import charges, evaluations
+
+LATEST = 100
+"""Evaluations that say what one costs."""
 
 MAX_REASONS = 500
 """Different failures that are listed one by one."""
@@ -64,3 +71,22 @@ def total(ledger: Ledger) -> int:
     """All candidates."""
     with ledger.store.read() as connection:
         return int(connection.execute(sa.select(sa.func.count()).select_from(_table)).scalar() or 0)
+
+
+def typical_core_s(ledger: Ledger, purposes: Sequence[str]) -> float | None:
+    """Median core seconds of the last settled evaluations of some purposes; None before there is one."""
+    query = (
+        sa.select(charges.c.spent)
+        .join(evaluations, evaluations.c.key == charges.c.key)
+        .where(
+            charges.c.resource == CORE_S,
+            charges.c.spent.is_not(None),
+            evaluations.c.purpose.in_(list(purposes)),
+            evaluations.c.failure == "",
+        )
+        .order_by(evaluations.c.position.desc())
+        .limit(LATEST)
+    )
+    with ledger.store.read() as connection:
+        found = [int(spent) for spent in connection.execute(query).scalars()]
+    return float(median(found)) if found else None

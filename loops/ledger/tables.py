@@ -97,7 +97,7 @@ class EvaluationTable:
     def __init__(self) -> None:
         self.entries: list[EvaluationEntry] = []
         self.evaluated: set[str] = set()
-        """Candidates that have a reservation, whatever came of it."""
+        """Candidates that have a reservation, whatever came of it; second opinions do not count."""
         self._index: dict[str, int] = {}
         self._version = 0
 
@@ -121,7 +121,8 @@ class EvaluationTable:
                 self.entries.append(entry)
             else:
                 self.entries[index] = entry
-            self.evaluated.add(entry.candidate_id)
+            if entry.purpose != "opinion":
+                self.evaluated.add(entry.candidate_id)
             newest = max(newest, version)
         self._version = newest
 

@@ -133,7 +133,7 @@ def test_an_evaluation_may_use_what_was_reserved_for_it_and_no_more_time_than_is
     payments.evaluate(1, lambda _done, _total: None)
     assert evaluator.limits[key] == JobLimits(core_s=200.0, wall_s=42.0)
     assert ledger.events("reserved")
-    assert payments.charges["core_s"] == 210
+    assert payments.charges()["core_s"] == 210
 
 
 def test_a_result_of_another_key_is_refused(scene: Any) -> None:

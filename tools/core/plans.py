@@ -5,14 +5,9 @@ What is not here: deciding (`agent/policy.py`) and doing (`loops/round.py`).
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
-from .types import ChemicalSpace, Fraction, Frozen, GoalSpec
-
-Fidelity = Literal["potential", "dft", "experiment"]
-"""How far an evaluator's numbers can be trusted, the least first."""
+from .types import ChemicalSpace, Fidelity, Fraction, Frozen, GoalSpec
 
 
 class Focus(Frozen):
@@ -113,6 +108,8 @@ class FidelityFacts(Frozen):
     done: int = Field(default=0, ge=0)
     fresh: int = Field(default=0, ge=0)
     """Crystals that it looked at and the next dearer one did not: second opinions to choose from."""
+    unasked: int = Field(default=0, ge=0)
+    """Crystals of the pool that it has not looked at."""
     disagreement: float | None = None
     """Root mean square (eV/atom) between its formation energies and those of the evaluator that decides, after the
     mean difference; None below four crystals that both looked at."""

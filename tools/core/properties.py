@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import Literal
 
 from .errors import GoalError
-from .types import Frozen
+from .types import Fidelity, Frozen
 
 Language = Literal["en", "zh", "ru"]
-Fidelity = Literal["potential", "dft", "experiment"]
 
 
 class Source(Frozen):

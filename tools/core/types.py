@@ -17,6 +17,11 @@ MAX_SITES = 200
 
 Vector = tuple[float, float, float]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Fidelity = Literal["potential", "dft", "experiment"]
+"""How far an evaluator's numbers can be trusted, the least first."""
+Purpose = Literal["candidate", "reference", "opinion"]
+"""Of an evaluation: a crystal, an element that its energies refer to, or a second opinion of either by a cheaper
+evaluator, which decides nothing."""
 
 
 class Frozen(BaseModel):
@@ -149,7 +154,7 @@ class EvaluationRequest(Frozen):
     candidate_id: str
     crystal: Crystal
     properties: tuple[str, ...]
-    purpose: Literal["candidate", "reference"] = "candidate"
+    purpose: Purpose = "candidate"
     replicate: int = 0
 
 
@@ -171,8 +176,8 @@ class Observation(Frozen):
     """Name and version, e.g. `gpaw-25.7.0`."""
     method: str
     """What it is, in words a reader can cite, e.g. `PBE, plane waves 400 eV (GPAW)`."""
-    fidelity: Literal["potential", "dft", "experiment"]
-    purpose: Literal["candidate", "reference"] = "candidate"
+    fidelity: Fidelity
+    purpose: Purpose = "candidate"
     values: dict[str, Quantity] = {}
     crystal: Crystal | None = None
     """The structure at the evaluator's own minimum, where it relaxed one."""
@@ -307,12 +312,13 @@ class StructureWish(Frozen):
 
 
 class Budget(Frozen):
-    """Hard caps. Every evaluation counts, those of elemental references and failed ones too."""
+    """Hard caps. Every evaluation counts, those of elemental references and failed ones too; second opinions count
+    in `per_fidelity`, core-hours and money."""
 
     evaluations: int = Field(ge=1, le=1_000_000)
     wall_hours: float = Field(gt=0.0, le=24 * 366)
     rounds: int = Field(default=1000, ge=1, le=100_000)
-    per_fidelity: dict[Literal["potential", "dft", "experiment"], int] = {}
+    per_fidelity: dict[Fidelity, int] = {}
     """Cap on the evaluations of one fidelity, where there is one."""
     core_hours: float | None = Field(default=None, gt=0.0, le=1e9)
     """Core-hours of all evaluations together."""

@@ -1,0 +1,144 @@
+"""Second opinions: what a cheaper evaluator says of crystals, before or beside the one that decides.
+
+They sharpen the cheap prediction that the surrogate corrects, and their error record tells the planner what they are
+worth. What is not here: when they are asked for (`agent/schedule.py`) and paid (`paying.py`).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from statistics import fmean
+
+from ..surrogate.campaign_model import CampaignModel, Measurement
+from ..tools.core.plans import FidelityFacts
+from ..tools.core.properties import get_property
+from ..tools.core.protocols import Evaluator
+from .geometry import formula_amounts
+from .knowledge import Knowledge
+from .ledger import counts
+from .ledger.bookings import fidelity_resource
+
+LEAST_PAIRS = 4
+"""Crystals that both looked at, below which nothing is said of their disagreement."""
+
+TYPICAL_ATOMS = 10
+"""Atoms of a cell, for the catalogue's cost before there is a record."""
+
+UNKNOWN_COST = 600.0
+"""Core seconds of an evaluator that is not in the catalogue, before there is a record."""
+
+
+class Opinions:
+    """Formation energies by the cheaper evaluator, and how far they are from the deciding ones."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self._knowledge = knowledge
+
+    @cached_property
+    def energies(self) -> dict[str, float]:
+        """Candidate to formation energy (eV/atom); those whose elements have no opinion yet are missing."""
+        elements: dict[str, float] = {}
+        crystals: dict[str, tuple[str, float]] = {}
+        for e in self._knowledge.opinions:
+            if e.failure or "energy_per_atom" not in e.outcome:
+                continue
+            energy = e.outcome["energy_per_atom"].value
+            if e.candidate_id.startswith("reference-"):
+                elements[e.candidate_id.removeprefix("reference-")] = energy
+            else:
+                crystals[e.candidate_id] = (e.formula, energy)
+        found = {}
+        for identity, (formula, energy) in crystals.items():
+            amounts = dict(formula_amounts(formula))
+            if set(amounts) <= set(elements):
+                found[identity] = energy - sum(elements[s] * n for s, n in amounts.items()) / sum(amounts.values())
+        return found
+
+    @property
+    def asked(self) -> set[str]:
+        """Candidates of which an opinion was asked, whatever came of it."""
+        return {e.candidate_id for e in self._knowledge.opinions}
+
+    def sharpened(self, head: dict[str, float]) -> dict[str, float]:
+        """Candidate of the pool to the formation energy (eV/atom) that the opinions make of the potential's.
+
+        The recursive form of a multi-fidelity Gaussian process (Le Gratiet and Garnier, Int. J. Uncertain. Quantif. 4,
+        365 (2014)): the difference between opinion and potential is learned over the pool, and the difference between
+        the deciding evaluator and that sum is the campaign's own model. Empty below `LEAST_PAIRS` opinions.
+        """
+        knowledge = self._knowledge
+        members = [m for m in knowledge.pool if m.candidate.id in self.energies]
+        if len(members) < LEAST_PAIRS:
+            return {}
+        points = knowledge.points(members, head)
+        measured = [Measurement(point=p, values={"formation_energy": self.energies[p.candidate_id]}) for p in points]
+        model = CampaignModel(("formation_energy",), seed=knowledge.goal.seed)
+        pool = knowledge.points(knowledge.pool, head)
+        model.fit(measured, (), pool=pool)
+        mean, _ = model.predict(pool)["formation_energy"]
+        found = dict(zip([p.candidate_id for p in pool], mean.tolist(), strict=True))
+        return found | {m.candidate.id: self.energies[m.candidate.id] for m in members}
+
+    def disagreement(self) -> tuple[float | None, float | None]:
+        """Root mean square (eV/atom) between opinions and deciding values after the mean difference, and the same of
+        the relaxation potential on the same crystals; None below `LEAST_PAIRS` of them."""
+        cheap = self._knowledge.cheap
+        pairs = [
+            (self.energies[m.id] - value.value, cheap[m.id]["formation_energy"] - value.value)
+            for m in self._knowledge.measured
+            if m.id in self.energies and m.id in cheap and (value := m.values.get("formation_energy")) is not None
+        ]
+        if len(pairs) < LEAST_PAIRS:
+            return None, None
+        return _spread([a for a, _ in pairs]), _spread([b for _, b in pairs])
+
+
+def facts(knowledge: Knowledge, scout: Evaluator | None, judge: Evaluator) -> tuple[FidelityFacts, ...]:
+    """What the planner is told of two evaluators; nothing where there is one."""
+    if scout is None:
+        return ()
+    opinions = Opinions(knowledge)
+    own, potential = opinions.disagreement()
+    accounts = knowledge.ledger.accounts()
+    left = accounts[fidelity_resource(scout.fidelity)].left
+    waiting = [i for i in opinions.energies if i not in knowledge.evaluated_ids]
+    spent = sum(e.state != "PROPOSED" for e in knowledge.evaluations)
+    return (
+        FidelityFacts(
+            fidelity=scout.fidelity,
+            evaluator=scout.name,
+            core_s=cost_of(knowledge, scout, ("opinion",)),
+            left=10**6 if left is None else left,
+            done=len(opinions.energies),
+            fresh=len(waiting),
+            unasked=sum(
+                m.candidate.id not in knowledge.evaluated_ids and m.candidate.id not in opinions.asked
+                for m in knowledge.pool
+            ),
+            disagreement=None if own is None else round(own, 4),
+            potential_disagreement=None if potential is None else round(potential, 4),
+        ),
+        FidelityFacts(
+            fidelity=judge.fidelity,
+            evaluator=judge.name,
+            core_s=cost_of(knowledge, judge, ("candidate", "reference")),
+            left=max(0, knowledge.goal.budget.evaluations - spent),
+            done=len(knowledge.measured),
+        ),
+    )
+
+
+def cost_of(knowledge: Knowledge, evaluator: Evaluator, purposes: tuple[str, ...]) -> float:
+    """Core seconds of one evaluation to one digit, so that two runs of one campaign decide alike: the median of what
+    was paid, and the catalogue's figure before that."""
+    typical = counts.typical_core_s(knowledge.ledger, purposes)
+    if typical is None:
+        sources = get_property("formation_energy").sources
+        per_atom = next((s.core_s_per_atom for s in sources if s.by == evaluator.name), None)
+        typical = UNKNOWN_COST if per_atom is None else per_atom * TYPICAL_ATOMS
+    return float(f"{typical:.0e}")
+
+
+def _spread(values: list[float]) -> float:
+    centre = fmean(values)
+    return float(fmean((v - centre) ** 2 for v in values) ** 0.5)
