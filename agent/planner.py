@@ -35,7 +35,7 @@ class AgentPlanner:
 
     Args:
         models: (name, chat model) in the order they are asked; empty for the built-in planner alone.
-        toolbox: read-only callables by name (`toolbox.DESCRIPTIONS`).
+        toolbox: read-only callables by name (`toolbox.TOOLS`).
         limits: what a round may hold.
         bounds: what a model may use.
 

@@ -108,7 +108,7 @@ def decide(brief: Brief, limits: PlanLimits | None = None) -> RoundPlan:
     yields = brief.generators[leader]
     kind = "near the hull" if yields.promising is None else "promising"
     parts = [
-        f"{wanted} of {brief.evaluations_left} evaluations left, {proposals} proposals ({brief.pool} in the pool)",
+        f"{proposals} proposals ({brief.pool} in the pool), {wanted} of the {brief.evaluations_left} evaluations left",
         why_fidelity,
         why_focus,
         f"{leader} leads with {shares[leader]:.0%} ({good_of(yields)} of {yields.relaxed} relaxed {kind})",

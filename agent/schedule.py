@@ -104,7 +104,7 @@ def fidelity_of(brief: Brief, batch: int) -> tuple[Fidelity | None, int, str]:
     """With which evaluator this round works, how many crystals it looks at, and why.
 
     A cheap evaluator sorts the shortlist before the dear one is paid: where it costs a fifth or less, where it is known
-    to err less than the relaxation potential, and while fewer second opinions wait than the next batches can use.
+    to err less than the relaxation potential, and while it has not looked at most of the promising crystals that wait.
     """
     if len(brief.fidelities) < 2:
         return None, batch, ""
@@ -122,7 +122,7 @@ def fidelity_of(brief: Brief, batch: int) -> tuple[Fidelity | None, int, str]:
             f"{judge.evaluator} decides: {scout.evaluator} errs by {scout.disagreement:.3f} eV/atom, "
             f"the potential itself by {scout.potential_disagreement:.3f}"
         )  # fmt: skip
-    if scout.fresh >= 2 * batch:
+    if brief.round > 1 and scout.fresh >= scout.unasked:
         return judge.fidelity, batch, f"{judge.evaluator} decides among {scout.fresh} second opinions"
     count = min(wanted, scout.left)
     known = "" if scout.disagreement is None else f", errs by {scout.disagreement:.3f} eV/atom"

@@ -23,6 +23,7 @@ from .briefing import make_brief
 from .chronometer import active_seconds
 from .clock import StageClock
 from .flow import Artifact, PrefectShow
+from .head import HeadKeeper
 from .judgement import calibration_of
 from .knowledge import Knowledge
 from .ledger import Ledger, counts, holds_ledger
@@ -227,10 +228,11 @@ class Campaign:
                 update={"generators": {**brief.generators, **{g: GeneratorYield() for g in missing}}}
             )
         with clock.measure("plan"):
-            parts.watch(knowledge)
+            parts.watch(knowledge, HeadKeeper(self.directory / "models", parts.settings.surrogate.retrain_head))
             passing("planner.before")
             plan = parts.planner.plan(brief)
             passing("planner.after")
+            parts.toolbox.rest()
             return plan
 
     def _round_seconds(self) -> float:

@@ -38,10 +38,11 @@ def explain(directory: Path, which: str = "") -> Explanation:
     knowledge = Knowledge.read(ledger)
     identity = _find(ledger, knowledge, which.strip())
     row = ledger.candidates_by_id([identity])[identity]
-    rows = {r.request.candidate_id: r for r in ledger.evaluations() if r.request.purpose == "candidate"}
+    deciding = [r for r in ledger.evaluations() if r.request.purpose != "opinion"]
+    rows = {r.request.candidate_id: r for r in deciding if r.request.purpose == "candidate"}
     evaluation = rows.get(identity)
     lines = [
-        _what(row, evaluation, knowledge),
+        _what(row, 1 + deciding.index(evaluation) if evaluation else 0, knowledge),
         _origin(row),
         _why(row, evaluation, knowledge),
         _numbers(row, evaluation, knowledge),
@@ -77,12 +78,12 @@ def _find(ledger: Ledger, knowledge: Knowledge, which: str) -> str:
     return found.pop()
 
 
-def _what(row: CandidateRow, evaluation: EvaluationRow | None, knowledge: Knowledge) -> str:
+def _what(row: CandidateRow, place_in_order: int, knowledge: Knowledge) -> str:
     recognised = row.recognition
     group = f", {recognised.space_group_symbol} (no. {recognised.space_group})" if recognised else ""
     place = "not evaluated"
-    if evaluation is not None:
-        place = f"evaluation {evaluation.position + 1} of at most {knowledge.goal.budget.evaluations}"
+    if place_in_order:
+        place = f"evaluation {place_in_order} of at most {knowledge.goal.budget.evaluations}"
     return f"{row.candidate.formula}{group}, candidate {row.candidate.id[:12]}: round {row.round}, {place}."
 
 

@@ -13,6 +13,7 @@ from ..surrogate.campaign_model import CampaignModel, Measurement
 from ..tools.core.plans import FidelityFacts
 from ..tools.core.properties import get_property
 from ..tools.core.protocols import Evaluator
+from ..tools.core.types import Quantity
 from .geometry import formula_amounts
 from .knowledge import Knowledge
 from .ledger import counts
@@ -21,10 +22,13 @@ from .ledger.bookings import fidelity_resource
 LEAST_PAIRS = 4
 """Crystals that both looked at, below which nothing is said of their disagreement."""
 
+SHORTLIST = 8
+"""Waiting crystals, the most promising ones, that should have an opinion."""
+
 TYPICAL_ATOMS = 10
 """Atoms of a cell, for the catalogue's cost before there is a record."""
 
-UNKNOWN_COST = 600.0
+UNKNOWN_COST = {"potential": 10.0, "dft": 1000.0, "experiment": 10_000.0}
 """Core seconds of an evaluator that is not in the catalogue, before there is a record."""
 
 
@@ -101,7 +105,7 @@ def facts(knowledge: Knowledge, scout: Evaluator | None, judge: Evaluator) -> tu
     own, potential = opinions.disagreement()
     accounts = knowledge.ledger.accounts()
     left = accounts[fidelity_resource(scout.fidelity)].left
-    waiting = [i for i in opinions.energies if i not in knowledge.evaluated_ids]
+    shortlist = _shortlist(knowledge)
     spent = sum(e.state != "PROPOSED" for e in knowledge.evaluations)
     return (
         FidelityFacts(
@@ -110,11 +114,8 @@ def facts(knowledge: Knowledge, scout: Evaluator | None, judge: Evaluator) -> tu
             core_s=cost_of(knowledge, scout, ("opinion",)),
             left=10**6 if left is None else left,
             done=len(opinions.energies),
-            fresh=len(waiting),
-            unasked=sum(
-                m.candidate.id not in knowledge.evaluated_ids and m.candidate.id not in opinions.asked
-                for m in knowledge.pool
-            ),
+            fresh=sum(i in opinions.energies for i in shortlist),
+            unasked=sum(i not in opinions.asked for i in shortlist),
             disagreement=None if own is None else round(own, 4),
             potential_disagreement=None if potential is None else round(potential, 4),
         ),
@@ -128,6 +129,19 @@ def facts(knowledge: Knowledge, scout: Evaluator | None, judge: Evaluator) -> tu
     )
 
 
+def _shortlist(knowledge: Knowledge) -> list[str]:
+    """The waiting crystals that are best for the goal on the potential, where it says anything of the objectives, or
+    else nearest to the hull."""
+    cheap = knowledge.cheap
+    ranked = []
+    for m in knowledge.pool:
+        identity = m.candidate.id
+        if identity not in knowledge.evaluated_ids and knowledge.is_asked_for(m):
+            values = {k: Quantity(value=v, unit="") for k, v in cheap[identity].items()}
+            ranked.append((knowledge.rank(values), cheap[identity]["energy_above_hull"], identity))
+    return [row[-1] for row in sorted(ranked)[:SHORTLIST]]
+
+
 def cost_of(knowledge: Knowledge, evaluator: Evaluator, purposes: tuple[str, ...]) -> float:
     """Core seconds of one evaluation to one digit, so that two runs of one campaign decide alike: the median of what
     was paid, and the catalogue's figure before that."""
@@ -135,7 +149,7 @@ def cost_of(knowledge: Knowledge, evaluator: Evaluator, purposes: tuple[str, ...
     if typical is None:
         sources = get_property("formation_energy").sources
         per_atom = next((s.core_s_per_atom for s in sources if s.by == evaluator.name), None)
-        typical = UNKNOWN_COST if per_atom is None else per_atom * TYPICAL_ATOMS
+        typical = UNKNOWN_COST[evaluator.fidelity] if per_atom is None else per_atom * TYPICAL_ATOMS
     return float(f"{typical:.0e}")
 
 

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 from ..tools.core.errors import ConfigError, ToolError
 from ..tools.core.protocols import Evaluator, Generator, Planner, Potential, Recogniser, Screen
 from ..tools.core.types import Candidate, Crystal, Failure, GoalSpec, Provenance, Relaxation
+from .planner_tools import Toolbox
 from .settings import RelaxSettings, Settings
 
 if TYPE_CHECKING:
     from ..tools.screen.duplicates import DuplicateIndex
     from .compute.cluster import Engine
+    from .head import HeadKeeper
     from .knowledge import Knowledge
     from .ledger import Ledger
 
@@ -89,9 +91,9 @@ class Parts:
         ]
         return [c for c in found if len(set(c.crystal.species)) > 1], list(answer.notes)
 
-    def watch(self, knowledge: Knowledge) -> None:
+    def watch(self, knowledge: Knowledge, head: HeadKeeper) -> None:
         """Give the planner's tools something to look at."""
-        self.toolbox.knowledge = knowledge
+        self.toolbox.watch(knowledge, head, self.generators, self.screens, self.potential, self.recogniser)
 
     def unrelaxed_energies(self, candidates: list[Candidate]) -> list[float]:
         """eV/atom on the potential as proposed; infinite for one that it cannot take, whose relaxation says why."""
@@ -142,61 +144,6 @@ class KnownIds:
 
     def __contains__(self, candidate_id: object) -> bool:
         return isinstance(candidate_id, str) and bool(self._ledger.known_ids([candidate_id]))
-
-
-class Toolbox:
-    """Read-only views of the newest knowledge, for the planner's tools."""
-
-    def __init__(self) -> None:
-        self.knowledge: Knowledge | None = None
-        self.tell: Callable[[str], None] = lambda _: None
-        """Told what is out of the ordinary; the campaign's view, once there is one."""
-
-    def callables(self) -> dict[str, Callable[..., Any]]:
-        """Name to callable; each returns plain data."""
-        return {"best_so_far": self.best_so_far, "failures": self.failures, "hull": self.hull}
-
-    def best_so_far(self) -> list[dict[str, Any]]:
-        """The five best evaluated crystals with their measured properties."""
-        if self.knowledge is None:
-            return []
-        knowledge = self.knowledge
-        ranked = sorted((m for m in knowledge.measured if m.values), key=lambda m: knowledge.rank(m.values))
-        return [
-            {
-                "formula": m.entry.formula,
-                "space_group": m.member.recognition.space_group_symbol,
-                "generator": m.member.candidate.provenance.generator,
-                **{k: round(q.value, 4) for k, q in m.values.items()},
-            }
-            for m in ranked[:5]
-        ]
-
-    def failures(self) -> dict[str, int]:
-        """Reasons for which crystals were lost, with counts, the ten most frequent."""
-        if self.knowledge is None:
-            return {}
-        from .ledger import counts
-
-        found = sorted(counts.failures(self.knowledge.ledger), key=lambda row: -row[-1])
-        return {f"{stage}: {reason[:60]}": n for _, stage, _, reason, n in found[:10]}
-
-    def hull(self) -> list[dict[str, Any]]:
-        """Crystals within 25 meV/atom of the hull on the relaxation potential, at most twenty."""
-        if self.knowledge is None:
-            return []
-        cheap = self.knowledge.cheap
-        near = [m for m in self.knowledge.nearest(20) if m.candidate.id in cheap]
-        return [
-            {
-                "formula": m.candidate.formula,
-                "space_group": m.recognition.space_group_symbol,
-                "energy_above_hull": round(cheap[m.candidate.id]["energy_above_hull"], 4),
-                "evaluated": m.candidate.id in self.knowledge.evaluated_ids,
-            }
-            for m in near
-            if cheap[m.candidate.id]["energy_above_hull"] <= 0.025
-        ]
 
 
 def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator, scout: Evaluator | None = None) -> Parts:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lodestone.tools.core.structure import to_ase
-from lodestone.tools.core.types import EvaluationRequest, Quantity, sha256
+from lodestone.tools.core.types import EvaluationRequest, Observation, Quantity, sha256
 from lodestone.tools.evaluate.base import CalculationFailed, EvaluatorSettings, Outcome, ProcessEvaluator
 
 NAME = "emt-for-faults"
@@ -63,10 +63,14 @@ def _journal(candidate_id: str) -> None:
 
 
 class EmtJudge(EmtForFaults):
-    """The same energies at the rank of DFT, so that somebody may give second opinions before it."""
+    """The same energies at the rank and, on paper, at the cost of DFT, so that a scout is worth asking before."""
 
     name = "emt-judge"
     fidelity = "dft"
+
+    def harvest(self, key: str) -> Observation:
+        """See `Evaluator.harvest`; says that it took 50 core seconds."""
+        return super().harvest(key).model_copy(update={"cost_core_s": 50.0})
 
 
 class EmtScout(EmtForFaults):

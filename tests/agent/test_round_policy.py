@@ -270,7 +270,7 @@ def test_a_focus_never_leaves_the_goal() -> None:
 
 
 def _facts(**changes: Any) -> tuple[FidelityFacts, FidelityFacts]:
-    scout = FidelityFacts(fidelity="potential", evaluator="sevennet", core_s=8.0, left=80, unasked=30)
+    scout = FidelityFacts(fidelity="potential", evaluator="sevennet", core_s=8.0, left=80, unasked=8)
     judge = FidelityFacts(fidelity="dft", evaluator="gpaw", core_s=900.0, left=20)
     return scout.model_copy(update=changes), judge
 
@@ -292,7 +292,7 @@ def test_cheap_second_opinions_come_before_the_dear_evaluation() -> None:
         ({"core_s": 400.0}, "costs 0.44"),
         ({"left": 0}, "no second opinions are left"),
         ({"unasked": 0}, "no second opinions are left"),
-        ({"fresh": 5}, "among 5 second opinions"),
+        ({"fresh": 5, "unasked": 3}, "among 5 second opinions"),
         ({"disagreement": 0.050, "potential_disagreement": 0.055}, "errs by 0.050 eV/atom"),
     ],
 )

@@ -34,7 +34,7 @@ def test_the_best_crystal_is_explained_with_its_numbers(campaign: Path) -> None:
     found = explain(campaign)
     row = next(r for r in ledger.evaluations() if r.request.candidate_id == best.id)
     assert (found.candidate_id, found.key, len(found.lines)) == (best.id, row.key, 5)
-    assert f"evaluation {row.position + 1} of at most 5" in found.lines[0]
+    assert f"evaluation {row.position} of at most 5" in found.lines[0]
     assert row.why in found.lines[2]
     assert f"measured {best.values['energy_above_hull'].value:.4g}" in found.lines[3]
     assert f"Plan of round {row.round} (builtin)" in found.lines[4]

@@ -19,6 +19,7 @@ from lodestone.loops.wiring import choose_scout, evaluator_by_name
 from lodestone.tools.core.errors import ConfigError
 
 WORDS = "the most stable compound of Cu and Au; 10 evaluations; 9 rounds"
+METALS = ("Al", "Au", "Cu", "Ni")
 SCOUTED = {"evaluators.second_opinion": "emt-scout", "campaign.batch": 2}
 
 
@@ -26,7 +27,7 @@ SCOUTED = {"evaluators.second_opinion": "emt-scout", "campaign.batch": 2}
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scouted")
     parts.install(folder / "site")
-    setup = Setup(folder / "campaign", folder / "site", words=WORDS, settings=SCOUTED)
+    setup = Setup(folder / "campaign", folder / "site", words=WORDS, metals=METALS, settings=SCOUTED)
     assert harness.run_alone(setup) == 0, setup.directory.with_suffix(".log").read_text()
     return setup.directory
 
@@ -64,14 +65,14 @@ def test_opinions_find_nothing_and_hide_nothing(finished: Path) -> None:
 
 
 def test_the_error_record_of_the_scout_is_its_known_error(finished: Path) -> None:
-    """Its errors are drawn from an interval of 20 meV/atom, so their spread is below 10; EMT against itself has none."""
+    """Its errors lie within 10 meV/atom, with those of the elements within 20; EMT against itself has none."""
     knowledge = Knowledge.read(Ledger.open(finished, read_only=True))
     own, potential = Opinions(knowledge).disagreement()
     if own is None:
         assert len([m for m in knowledge.measured if m.id in Opinions(knowledge).energies]) < 4
         return
     assert potential is not None
-    assert 0.0 < own < 0.01
+    assert 0.0 < own < 0.02
     assert potential < 1e-6
 
 

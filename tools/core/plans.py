@@ -107,9 +107,9 @@ class FidelityFacts(Frozen):
     """Evaluations that the budget still allows."""
     done: int = Field(default=0, ge=0)
     fresh: int = Field(default=0, ge=0)
-    """Crystals that it looked at and the next dearer one did not: second opinions to choose from."""
+    """Of the most promising crystals that wait, those that it has looked at."""
     unasked: int = Field(default=0, ge=0)
-    """Crystals of the pool that it has not looked at."""
+    """Of the same, those that it has not."""
     disagreement: float | None = None
     """Root mean square (eV/atom) between its formation energies and those of the evaluator that decides, after the
     mean difference; None below four crystals that both looked at."""
