@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import BaseModel, Field
 
 from ..tools.core.types import Frozen
+from .allowance import Usage
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -31,7 +32,7 @@ class Bounds(Frozen):
 
     model_calls: int = Field(default=6, ge=1, le=50)
     timeout_s: float = Field(default=90.0, gt=0.0, le=3_600.0)
-    tokens: int = Field(default=60_000, ge=1_000)
+    tokens: int = Field(default=60_000, ge=1)
     """Tokens of all calls together, as the provider counts them."""
     failures: int = Field(default=3, ge=1)
     """Failures in a row after which a model is not asked again by this process."""
@@ -42,21 +43,26 @@ class _TokenLimitError(Exception):
 
 
 class _TokenLimit(AgentMiddleware[Any, Any]):
-    """Ends an agent that has used its tokens."""
+    """Counts what an agent uses, and ends one that has used its tokens."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, usage: Usage) -> None:
         super().__init__()
         self._limit = limit
+        self._usage = usage
 
     def before_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:  # noqa: ARG002 - their signature
-        """Count what was used before each call."""
-        used = sum(
-            message.usage_metadata["total_tokens"]
-            for message in state["messages"]
-            if isinstance(message, AIMessage) and message.usage_metadata
-        )
-        if used > self._limit:
-            raise _TokenLimitError(f"{used} tokens used, {self._limit} allowed")
+        """Look at what was used before each call."""
+        if self._usage.tokens > self._limit:
+            raise _TokenLimitError(f"{self._usage.tokens} tokens used, {self._limit} allowed")
+
+    def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:  # noqa: ARG002
+        """Count each answer, and keep it."""
+        message = state["messages"][-1]
+        if isinstance(message, AIMessage):
+            counted = message.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
+            self._usage.tokens_in += max(0, int(counted["input_tokens"]))
+            self._usage.tokens_out += max(0, int(counted["output_tokens"]))
+            self._usage.answers.append(message)
 
 
 def ask(
@@ -67,6 +73,7 @@ def ask(
     bounds: Bounds,
     tools: Sequence[BaseTool] = (),
     give_up: Callable[[], None] = lambda: None,
+    usage: Usage | None = None,
 ) -> Answer | str:
     """What a model answers, or what went wrong in words. Never takes longer than the bounds allow.
 
@@ -78,10 +85,12 @@ def ask(
         bounds: what it may use.
         tools: read-only ones.
         give_up: called when the time is over, so that a late model finds no tool that answers.
+        usage: filled with what the model uses.
     """
     outcome: list[Answer | str] = []
+    counted = Usage() if usage is None else usage
     worker = threading.Thread(
-        target=lambda: outcome.append(_run(model, prompt, content, answer, bounds, tools)),
+        target=lambda: outcome.append(_run(model, prompt, content, answer, bounds, tools, counted)),
         name="lodestone-model",
         daemon=True,
     )
@@ -93,7 +102,13 @@ def ask(
 
 
 def _run(
-    model: BaseChatModel, prompt: str, content: str, answer: type[Answer], bounds: Bounds, tools: Sequence[BaseTool]
+    model: BaseChatModel,
+    prompt: str,
+    content: str,
+    answer: type[Answer],
+    bounds: Bounds,
+    tools: Sequence[BaseTool],
+    usage: Usage,
 ) -> Answer | str:
     try:
         agent = create_agent(
@@ -103,7 +118,7 @@ def _run(
             response_format=ToolStrategy(answer),
             middleware=[
                 ModelCallLimitMiddleware(run_limit=bounds.model_calls, exit_behavior="error"),
-                _TokenLimit(bounds.tokens),
+                _TokenLimit(bounds.tokens, usage),
             ],
         )
         state = agent.invoke(

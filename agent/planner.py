@@ -16,12 +16,14 @@ from pydantic import ValidationError
 from ..tools.core.errors import ConfigError
 from ..tools.core.plans import Brief, RoundPlan
 from ..tools.core.types import Understanding
+from .allowance import Allowance, Usage
 from .asking import Bounds, ask
 from .builtin_model import BuiltinPlanner
+from .conversations import Conversation, Keep, said_of
 from .goal import GoalDefaults
 from .messages import RoundPlanProposal, write_brief
 from .model_reader import understand
-from .policy import PlanLimits, check, decide
+from .policy import PlanLimits, check, decide, stop_reason
 from .providers import BUILTIN
 from .toolbox import Desk, Toolbox, check_toolbox
 from .tracing import Numbers, strike_out
@@ -37,7 +39,9 @@ class AgentPlanner:
         models: (name, chat model) in the order they are asked; empty for the built-in planner alone.
         toolbox: read-only callables by name (`toolbox.TOOLS`).
         limits: what a round may hold.
-        bounds: what a model may use.
+        bounds: what a model may use for one question.
+        allowance: what all models together may use in a round and in a campaign.
+        keep: given each conversation when it is over.
 
     Raises:
         ToolError: for an unknown tool.
@@ -52,6 +56,8 @@ class AgentPlanner:
         toolbox: Toolbox | None = None,
         limits: PlanLimits | None = None,
         bounds: Bounds | None = None,
+        allowance: Allowance | None = None,
+        keep: Keep = lambda _: None,
     ) -> None:
         names = [name for name, _ in models]
         if len({*names, BUILTIN}) != len(names) + 1:
@@ -63,6 +69,8 @@ class AgentPlanner:
         check_toolbox(self._toolbox)
         self._limits = limits or PlanLimits()
         self._bounds = bounds or Bounds()
+        self._allowance = allowance or Allowance()
+        self._keep = keep
         self._failed = dict.fromkeys(names, 0)
         self._prompt = (files(__package__) / "prompts" / "planner.md").read_text(encoding="utf-8")
 
@@ -81,19 +89,42 @@ class AgentPlanner:
 
     def plan(self, brief: Brief) -> RoundPlan:
         """The plan for a round, whatever the models do; `decided_by` and `reason` say what happened."""
+        used = Usage()
+        plan = self._plan(brief, used)
+        return plan.model_copy(update={"tokens": used.tokens, "money": round(self._allowance.cost(used), 6)})
+
+    def _plan(self, brief: Brief, used: Usage) -> RoundPlan:
         troubles: list[str] = []
-        for name, model in self._models:
+        if stop_reason(brief) is not None:
+            return self._own(brief, troubles)  # no model can change that: none is paid to be asked
+        for attempt, (name, model) in enumerate(self._models, start=1):
             if self._failed[name] >= self._bounds.failures:
                 troubles.append(f"{name} not asked after {self._failed[name]} failures")
                 continue
-            desk = Desk(self._toolbox)
-            answer = self._ask(model, brief, desk)
+            tokens, cap = self._allowance.tokens_left(brief, used)
+            if tokens < 1:
+                troubles.append(f"{name} not asked: {cap} are used up")
+                continue
+            desk, usage = Desk(self._toolbox), Usage()
+            answer = self._ask(model, brief, desk, tokens, usage)
+            used.tokens_in, used.tokens_out = used.tokens_in + usage.tokens_in, used.tokens_out + usage.tokens_out
+            outcome = answer if isinstance(answer, str) else "plan"
+            self._keep(
+                Conversation(
+                    round=brief.round, attempt=attempt, model=name, brief=write_brief(brief),
+                    said=tuple(said_of(m) for m in usage.answers), tools=tuple(desk.answers), outcome=outcome,
+                )
+            )  # fmt: skip
             if isinstance(answer, RoundPlanProposal):
                 self._failed[name] = 0
                 return self._checked(answer, brief, name, troubles, desk)
             self._failed[name] += 1
             troubles.append(f"{name} {answer}")
-        answer = self._ask(BuiltinPlanner(limits=self._limits), brief, Desk(self._toolbox))
+        return self._own(brief, troubles)
+
+    def _own(self, brief: Brief, troubles: list[str]) -> RoundPlan:
+        """The built-in planner's plan, through the same agent as any model's."""
+        answer = self._ask(BuiltinPlanner(limits=self._limits), brief, Desk(self._toolbox), self._bounds.tokens)
         if isinstance(answer, RoundPlanProposal):
             return self._checked(answer, brief, BUILTIN, troubles)
         plan = decide(brief, self._limits)
@@ -120,8 +151,11 @@ class AgentPlanner:
         reason = words + (f" [policy: {'; '.join(corrections)}]" if corrections else "")
         return plan.model_copy(update={"reason": reason, "decided_by": _who(name, troubles)})
 
-    def _ask(self, model: BaseChatModel, brief: Brief, desk: Desk) -> RoundPlanProposal | str:
-        return ask(model, self._prompt, write_brief(brief), RoundPlanProposal, self._bounds, desk.tools(), desk.close)
+    def _ask(
+        self, model: BaseChatModel, brief: Brief, desk: Desk, tokens: int, usage: Usage | None = None
+    ) -> RoundPlanProposal | str:
+        bounds = self._bounds.model_copy(update={"tokens": min(tokens, self._bounds.tokens)})
+        return ask(model, self._prompt, write_brief(brief), RoundPlanProposal, bounds, desk.tools(), desk.close, usage)
 
 
 def _who(name: str, troubles: Sequence[str]) -> str:

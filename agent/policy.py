@@ -28,14 +28,12 @@ __all__ = ["PlanLimits", "Wish", "check", "decide", "stale_rounds", "stop_reason
 TRUST = 0.5
 """Part of the proposals whose generators a model decides; the rest follows what the generators have shown."""
 
-MAX_DEVIATION = 0.3
+MAX_DEVIATION = 0.1
 """How far a model's exploration may be from the policy's own."""
 
 SIZE = (0.75, 1.25)
-"""Crystals that a model may have relaxed in a round, as parts of the policy's own number."""
-
-MAX_BATCH = 2
-"""A model's batch may be so many times the policy's own: what is evaluated together cannot teach each other."""
+"""Crystals that a model may have relaxed in a round, as parts of the policy's own number; the upper part also holds
+for evaluations, because what is evaluated together cannot teach each other."""
 
 _FRESH = 0.02
 """Share of proposals that must be new and pass the screens, below which the space counts as dry."""
@@ -177,7 +175,7 @@ def _batch_limit(brief: Brief, limits: PlanLimits, own: RoundPlan, fidelity: Fid
     scouts = {f.fidelity: f.left for f in brief.fidelities[:-1]}
     if fidelity not in scouts:
         wanted = own.batch if fidelity == own.fidelity else batch_of(brief, limits)
-        return min(batch_cap(brief, limits), MAX_BATCH * wanted)
+        return min(batch_cap(brief, limits), max(wanted, math.floor(SIZE[1] * wanted)))
     return max(1, min(OPINIONS * limits.max_batch, scouts[fidelity]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -29,12 +30,15 @@ PROVIDERS: dict[str, tuple[str, str]] = {
 BUILTIN = "builtin"
 """The name of the planner that needs no provider."""
 
+REPLAY = "replay"
+"""`replay:FOLDER` plays the conversations of an earlier campaign again."""
+
 
 class ModelSettings(Frozen):
     """Which chat model to ask, and how long an answer may be."""
 
     name: str = BUILTIN
-    """`builtin`, or `provider:model`, e.g. `anthropic:claude-…`, `ollama:qwen3`."""
+    """`builtin`, `provider:model`, e.g. `anthropic:claude-…`, `ollama:qwen3`, or `replay:FOLDER`."""
     base_url: str = ""
     """Another address of the provider's interface, e.g. of a server on the local network."""
     max_tokens: int = Field(default=2_000, ge=100, le=32_000)
@@ -53,6 +57,12 @@ def load_model(settings: ModelSettings) -> BaseChatModel | None:
     if name in ("", BUILTIN):
         return None
     provider, _, model = name.partition(":")
+    if provider == REPLAY:
+        from .conversations import Replay
+
+        if not Path(model).is_dir():
+            raise ConfigError(f"There is no folder {model} to play again.", "Name the `conversations` of a campaign.")
+        return Replay(folder=Path(model))
     if provider not in PROVIDERS or not model:
         raise ConfigError(
             f"'{name}' names no chat model.",

@@ -31,6 +31,7 @@ def make_brief(
 ) -> Brief:
     """What the planner is told; its size does not grow with the campaign."""
     best = knowledge.best()
+    asked = knowledge.ledger.events("planner")
     spent = sum(e.state != "PROPOSED" for e in knowledge.evaluations)
     reasons = counts.by_stage(knowledge.ledger)
     failed = sum(bool(e.failure) for e in knowledge.evaluations if e.purpose == "candidate")
@@ -58,6 +59,8 @@ def make_brief(
         systems=systems(knowledge)[:MAX_SYSTEMS],
         barren=barren(knowledge),
         fidelities=fidelities,
+        planner_tokens=sum(e["tokens"] for e in asked),
+        planner_money=round(sum(e["money"] for e in asked), 6),
         failures=dict(reasons),
     )
 

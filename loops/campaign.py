@@ -28,6 +28,7 @@ from .judgement import calibration_of
 from .knowledge import Knowledge
 from .ledger import Ledger, counts, holds_ledger
 from .ledger.bookings import EVALUATIONS, Account, caps_of
+from .limits import check_limits
 from .lock import CampaignLock
 from .opinions import facts
 from .paying import Payments
@@ -60,6 +61,7 @@ class Campaign:
     def create(cls, directory: Path, understanding: Understanding, settings: Settings, parts: Parts) -> Campaign:
         """Make the directory, lock it and write the accepted goal. Raises LedgerError, GoalError."""
         goal = understanding.goal
+        check_limits(goal.budget, settings.limits)
         elements = goal_elements(goal)
         if goal.budget.evaluations < len(elements) + 1 and goal.space.is_fixed_formula:
             raise GoalError(
@@ -140,6 +142,7 @@ class Campaign:
         earlier = active_seconds(self.ledger)
         self.ledger.set_meta("status", "running", "session started")
         parts.toolbox.tell = view.note
+        parts.toolbox.conversations = self.directory / "conversations"
 
         def seconds_left() -> float:
             return self.goal.budget.wall_hours * 3600 - (earlier + time.monotonic() - began)
@@ -233,7 +236,11 @@ class Campaign:
             plan = parts.planner.plan(brief)
             passing("planner.after")
             parts.toolbox.rest()
-            return plan
+        if plan.tokens or "(after: " in plan.decided_by or "[policy: " in plan.reason:
+            # What a model used, what it failed at and what the policy refused; the plan itself is recorded besides.
+            facts_of = {"decided_by": plan.decided_by, "tokens": plan.tokens, "money": plan.money}
+            self.ledger.note("planner", number, {**facts_of, "reason": plan.reason})
+        return plan
 
     def _round_seconds(self) -> float:
         """What a round usually takes: the median of the last ten, 0 before the first."""

@@ -24,6 +24,7 @@ from ..tools.core.properties import CATALOGUE
 from ..tools.core.protocols import Evaluator
 from ..tools.core.types import Understanding
 from .cli import parse_duration
+from .limits import within_limits
 from .record import CampaignRecord
 from .settings import Settings, load_settings, resumed_settings
 
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     """Understand, ask once, run, report."""
     settings = _settings(options)
     understanding = apply_overrides(
-        understand(options.words, settings),
+        _read_request(options.words, settings),
         evaluations=options.evaluations,
         wall_hours=parse_duration(options.wall) if options.wall else None,
         rounds=options.rounds,
@@ -91,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
         seed=options.seed,
         evaluator=options.evaluator,
     )
+    understanding = within_limits(understanding, settings.limits)
     if understanding.goal.budget.money is not None and not (
         settings.costs.per_core_hour or settings.costs.per_evaluation
     ):
@@ -302,11 +304,15 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def understand(words: str, settings: Settings) -> Understanding:
-    """The goal in a request, with the settings' defaults."""
-    c = settings.campaign
+    """The goal in a request, with the settings' defaults and within the operator's limits."""
+    return within_limits(_read_request(words, settings), settings.limits)
+
+
+def _read_request(words: str, settings: Settings) -> Understanding:
+    c, limits = settings.campaign, settings.limits
     defaults = GoalDefaults(
-        evaluations=c.evaluations,
-        wall_hours=c.wall_hours,
+        evaluations=min(c.evaluations, limits.evaluations or c.evaluations),
+        wall_hours=min(c.wall_hours, limits.wall_hours or c.wall_hours),
         rounds=c.rounds,
         max_atoms=c.max_atoms,
         evaluator=settings.evaluators.default,

@@ -10,20 +10,23 @@ import re
 import threading
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..tools.core.elements import ELEMENT_CLASSES, SYMBOLS
-from ..tools.core.errors import ToolError
+from ..tools.core.errors import LedgerError, ToolError
 from ..tools.core.types import Candidate, ChemicalSpace, Quantity
 from .briefing import NEAR_HULL, yields
+from .files import write_bytes
 from .geometry import amounts
 from .judgement import Judgement, calibration_of, calibrations
 from .knowledge import Knowledge, PoolMember
 from .retrieval import Retrieval
 
 if TYPE_CHECKING:
+    from ..agent.conversations import Conversation
     from ..tools.core.protocols import Generator, Potential, Recogniser, Screen
     from .head import HeadKeeper
 
@@ -48,7 +51,19 @@ class Toolbox:
     def __init__(self) -> None:
         self.tell: Callable[[str], None] = lambda _: None
         """Told what is out of the ordinary; the campaign's view, once there is one."""
+        self.conversations: Path | None = None
+        """Where conversations with models are kept; None: nowhere."""
         self._look: Look | None = None
+
+    def keep(self, conversation: Conversation) -> None:
+        """Keep what was said. A disk that refuses costs the record of a conversation, not the round."""
+        if self.conversations is None:
+            return
+        try:
+            text = conversation.model_dump_json(indent=1)
+            write_bytes(self.conversations / conversation.file_name, text.encode("utf-8", "replace"))
+        except LedgerError as error:
+            self.tell(f"The conversation of round {conversation.round} is not kept: {error}")
 
     def watch(
         self,

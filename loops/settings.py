@@ -14,8 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
+from ..agent.allowance import Allowance
 from ..tools.core.errors import ConfigError
 from ..tools.core.failpoints import VARIABLES
 from ..tools.core.types import MAX_SITES, Frozen
@@ -29,7 +30,7 @@ MAX_FILE_BYTES = 200_000
 NOT_SETTINGS = frozenset({"LODESTONE_DEBUG", *VARIABLES})
 """Variables with our prefix that steer the process, not a campaign."""
 
-OPERATIONAL = ("compute", "notify", "prefect", "service")
+OPERATIONAL = ("compute", "limits", "notify", "prefect", "service")
 """Sections that change no result: a resumed campaign takes them from today's settings."""
 
 Protocol = Literal["fast", "moderate", "precise"]
@@ -54,8 +55,43 @@ class PlannerSettings(Frozen):
     model: str
     fallback: str
     base_url: str
+    fallback_base_url: str
     timeout_s: float = Field(gt=0, le=3600)
     max_calls: int = Field(ge=1, le=50)
+    max_failures: int = Field(ge=1, le=1000)
+    tokens_per_round: int = Field(ge=100)
+    tokens_per_campaign: int = Field(ge=100)
+    money_per_round: float = Field(ge=0)
+    money_per_campaign: float = Field(ge=0)
+    price_in: float = Field(ge=0)
+    price_out: float = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _money_needs_a_price(self) -> PlannerSettings:
+        if (self.money_per_round or self.money_per_campaign) and not (self.price_in or self.price_out):
+            raise ValueError("a cap on money needs price_in and price_out")
+        return self
+
+    def allowance(self) -> Allowance:
+        """As the planner takes it: 0 of money is no cap."""
+        return Allowance(
+            tokens_per_round=self.tokens_per_round,
+            tokens_per_campaign=self.tokens_per_campaign,
+            money_per_round=self.money_per_round or None,
+            money_per_campaign=self.money_per_campaign or None,
+            price_in=self.price_in,
+            price_out=self.price_out,
+        )
+
+
+class LimitSettings(Frozen):
+    """`[limits]`: what the operator allows any request; 0 is no limit."""
+
+    evaluations: int = Field(ge=0)
+    wall_hours: float = Field(ge=0)
+    core_hours: float = Field(ge=0)
+    money: float = Field(ge=0)
+    samples: int = Field(ge=0)
 
 
 class GeneratorSettings(Frozen):
@@ -170,6 +206,7 @@ class Settings(Frozen):
 
     campaign: CampaignSettings
     planner: PlannerSettings
+    limits: LimitSettings
     generators: GeneratorSettings
     screen: ScreenSettings
     relax: RelaxSettings

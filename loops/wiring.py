@@ -231,8 +231,8 @@ def planner_for(settings: Settings, toolbox: Toolbox) -> Planner:
 
     planner, campaign = settings.planner, settings.campaign
     models = []
-    for name in dict.fromkeys((planner.model, planner.fallback)):
-        model = load_model(ModelSettings(name=name, base_url=planner.base_url, timeout_s=planner.timeout_s))
+    for name, address in {planner.fallback: planner.fallback_base_url, planner.model: planner.base_url}.items():
+        model = load_model(ModelSettings(name=name, base_url=address, timeout_s=planner.timeout_s))
         if model is not None:
             models.append((name, model))
     return AgentPlanner(
@@ -242,8 +242,11 @@ def planner_for(settings: Settings, toolbox: Toolbox) -> Planner:
             max_proposals=campaign.proposals,
             min_proposals=min(8, campaign.proposals),
             max_batch=campaign.batch,
+            parallel=settings.compute.jobs if settings.compute.engine in ("slurm", "pbs") else 1,
         ),
-        Bounds(model_calls=planner.max_calls, timeout_s=planner.timeout_s),
+        Bounds(model_calls=planner.max_calls, timeout_s=planner.timeout_s, failures=planner.max_failures),
+        planner.allowance(),
+        toolbox.keep,
     )
 
 

@@ -31,8 +31,8 @@ from lodestone.tools.core.protocols import Planner
 GOOD = {
     "shares": [{"generator": "random", "share": 0.5}, {"generator": "prototypes", "share": 0.5}],
     "proposals": 16,
-    "batch": 4,
-    "exploration": 0.25,
+    "batch": 2,
+    "exploration": 0.1,
     "stop": False,
     "reason": "Both generators are untried.",
 }
@@ -136,7 +136,7 @@ def test_good_answer_is_taken_as_it_is_after_looking_things_up(brief: Brief) -> 
     assert plan.decided_by == "fake"
     assert plan.reason == GOOD["reason"]
     own = decide(brief).shares
-    assert (plan.batch, plan.proposals) == (4, 16)
+    assert (plan.batch, plan.proposals) == (2, 16)
     assert plan.shares == pytest.approx({n: 0.25 + own[n] / 2 for n in own})  # half of the shares are the policy's
     assert '"left": 12' in str(model.calls[1][-1].content)
     assert "Li3PS4" in str(model.calls[2][-1].content)
@@ -147,10 +147,10 @@ def test_greedy_answer_is_cut_to_the_budget_and_the_cut_is_said(brief: Brief) ->
         propose(batch=10**6, proposals=10**9, shares=[{"generator": "oracle", "share": 1.0}], reason="buy\x1b[2J all"),
         brief=brief,
     )
-    assert plan.batch == 4  # twice the policy's own
+    assert plan.batch == 2  # the policy's own
     assert plan.proposals == 20
     assert set(plan.shares) == {"random", "prototypes"}
-    assert "batch 1000000 set to 4" in plan.reason
+    assert "batch 1000000 set to 2" in plan.reason
     assert "unknown generators removed: oracle" in plan.reason
     assert "\x1b" not in plan.reason
     assert plan.decided_by == "fake"

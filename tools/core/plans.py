@@ -58,6 +58,10 @@ class RoundPlan(Frozen):
     stop: bool = False
     reason: str
     decided_by: str = ""
+    tokens: int = Field(default=0, ge=0)
+    """That chat models used for it, also those whose answer was not taken."""
+    money: float = Field(default=0.0, ge=0.0)
+    """What they cost, by the prices of the settings."""
 
     @model_validator(mode="after")
     def _shares_sum(self) -> RoundPlan:
@@ -142,5 +146,9 @@ class Brief(Frozen):
     """Elements of which many crystals were relaxed and none is promising."""
     fidelities: tuple[FidelityFacts, ...] = ()
     """Evaluators from the cheapest to the one that decides; empty where there is one only."""
+    planner_tokens: int = 0
+    """Tokens that chat models used in this campaign so far."""
+    planner_money: float = 0.0
+    """What they cost so far."""
     failures: dict[str, int] = {}
     recent_notes: tuple[str, ...] = ()
