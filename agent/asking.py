@@ -57,8 +57,8 @@ class _TokenLimit(AgentMiddleware[Any, Any]):
 
     def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:  # noqa: ARG002
         """Count each answer, and keep it."""
-        message = state["messages"][-1]
-        if isinstance(message, AIMessage):
+        answers = [m for m in state["messages"] if isinstance(m, AIMessage)]
+        for message in answers[len(self._usage.answers) :]:
             counted = message.usage_metadata or {"input_tokens": 0, "output_tokens": 0}
             self._usage.tokens_in += max(0, int(counted["input_tokens"]))
             self._usage.tokens_out += max(0, int(counted["output_tokens"]))

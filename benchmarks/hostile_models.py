@@ -2,25 +2,31 @@
 
 A loopback server speaks OpenAI's protocol and plays one bad model after another. For each the table says who decided
 in the end, how long it took, how often the server was asked, and what was recorded. The plan has to be valid and inside
-the budget whatever the model does.
+the budget whatever the model does. With `--campaign DIR` one campaign meets all of them, a round each.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+from benchmarks.world import harness, parts
 from lodestone.agent.asking import Bounds
 from lodestone.agent.goal import parse_goal
 from lodestone.agent.planner import AgentPlanner
 from lodestone.agent.policy import PlanLimits
 from lodestone.agent.providers import ModelSettings, load_model
+from lodestone.loops.ledger import Ledger
+from lodestone.loops.ledger.verify import verify
 from lodestone.tools.core.plans import Brief, GeneratorYield, RoundPlan
 
 NAME = "openai:hostile"
@@ -169,20 +175,26 @@ class Outcome:
     requests: int
 
 
+_ROUND = re.compile(rb'\\"round\\":(\d+)')
+"""The round in a brief, inside the JSON of a request."""
+
+
 class Server:
     """OpenAI's chat completions on loopback, played by a behaviour."""
 
     def __init__(self) -> None:
         self.behaviour: Behaviour = _always(plan())
+        self.by_round: list[Behaviour] = []
+        """Where given, the behaviour in each round of a campaign, again and again."""
         self.requests = 0
+        self.asked: dict[int, int] = {}
+        """Round to requests so far."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 """Play the next answer."""
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                answer = outer.behaviour(outer.requests)
-                outer.requests += 1
+                answer = outer.answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
                 time.sleep(answer.wait_s)
                 length = answer.claimed_length if answer.claimed_length is not None else len(answer.body)
                 headers = {"Content-Type": "application/json", "Content-Length": str(length), **answer.headers}
@@ -208,6 +220,16 @@ class Server:
         self._http.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
+
+    def answer(self, body: bytes) -> Answer:
+        """The next answer to a request, by the round that stands in its brief where behaviours go by rounds."""
+        self.requests += 1
+        found = _ROUND.search(body)
+        if not self.by_round or found is None:
+            return self.behaviour(self.requests - 1)
+        number = int(found.group(1))
+        self.asked[number] = self.asked.get(number, 0) + 1
+        return self.by_round[(number - 1) % len(self.by_round)](self.asked[number] - 1)
 
     def close(self) -> None:
         """End it."""
@@ -252,8 +274,53 @@ def play(running: Server, behaviour: Behaviour) -> Outcome:
     return Outcome(found, time.monotonic() - began, running.requests)
 
 
+def campaign(running: Server, folder: Path, cases: list[str], evaluations: int) -> tuple[int, Ledger]:
+    """A campaign of the fast world whose model behaves in each round as another case: its exit code and its ledger."""
+    parts.install(folder / "site")
+    running.by_round = [CASES[name][0] for name in cases]
+    running.asked = {}
+    setup = harness.Setup(
+        folder / "campaign",
+        folder / "site",
+        words=f"the most stable compound of Cu and Au; {evaluations} evaluations; {len(cases)} rounds",
+        metals=("Al", "Au", "Cu", "Ni"),
+        settings={
+            "planner.model": NAME, "planner.base_url": running.url, "planner.timeout_s": 4.0,
+            "planner.max_failures": 1000, "planner.max_calls": 4,
+        },
+    )  # fmt: skip
+    code = harness.run_alone(setup, timeout_s=1800.0)
+    running.by_round = []
+    return code, Ledger.open(setup.directory, read_only=True)
+
+
+def campaign_table(folder: Path) -> int:
+    """One campaign with every case in a round of its own; 1 when it did not end well."""
+    names = list(CASES)
+    with server() as running:
+        code, ledger = campaign(running, folder, names, 3 * len(names))
+    events = {e["round"]: e for e in ledger.events("planner")}
+    plans = {p.round: p for p, _ in ledger.plans()}
+    print("| round | model | decided by | tokens | recorded in the ledger |\n|---|---|---|---|---|")
+    for number, name in enumerate(names, start=1):
+        if number not in plans:
+            print(f"| {number} | {name} | – | – | the campaign had ended |")
+            continue
+        said = events.get(number, {}).get("decided_by", "–").replace("|", "/")[:90]
+        print(f"| {number} | {name} | {plans[number].decided_by.split(' ')[0]} | {plans[number].tokens} | {said} |")
+    problems = verify(ledger).problems
+    over = [a.resource for a in ledger.accounts().values() if a.cap is not None and a.spent + a.reserved > a.cap]
+    print(f"\nexit code {code}; {len(plans)} rounds; {len(problems)} problems in the ledger; over their caps: {over}")
+    return int(code != 0 or bool(problems) or bool(over))
+
+
 def main() -> int:
     """The table; 1 when somebody else decided than had to."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--campaign", type=Path, help="run a campaign in this folder, with one case a round")
+    options = parser.parse_args()
+    if options.campaign:
+        return campaign_table(options.campaign.resolve())
     wrong = 0
     print("| model | decided by | seconds | requests | recorded |\n|---|---|---|---|---|")
     with server() as running:

@@ -55,6 +55,9 @@ class Summary(Frozen):
     running: int
     """Evaluations that are reserved or under way."""
     failed: int
+    planner_tokens: int = 0
+    """Tokens that chat models used."""
+    planner_money: float = 0.0
     unknown: tuple[str, ...]
     """Keys of evaluations that a person has to settle."""
 
@@ -70,6 +73,7 @@ def summarise(directory: Path, top: int = 5) -> Summary:
     if status == "running" and sum(1 if e["kind"] == "session started" else -1 for e in ends) == 0:
         status = "interrupted"
     entries = knowledge.evaluations
+    asked = ledger.events("planner")
     hits = {m.id for m in knowledge.hits()}
     return Summary(
         directory=str(directory),
@@ -92,6 +96,8 @@ def summarise(directory: Path, top: int = 5) -> Summary:
         best=tuple(_best(knowledge, m, m.id in hits) for m in knowledge.ranked(top)),
         running=sum(e.state in ("RESERVED", "SUBMITTING", "RUNNING") for e in entries),
         failed=sum(bool(e.failure) for e in entries),
+        planner_tokens=sum(e["tokens"] for e in asked),
+        planner_money=round(sum(e["money"] for e in asked), 6),
         unknown=tuple(e.key for e in entries if e.state == "UNKNOWN"),
     )
 
@@ -115,6 +121,12 @@ def summary_text(summary: Summary) -> str:
     for a in summary.accounts:
         cap = "no cap" if a.cap is None else f"of {a.cap}"
         lines.append(f"{a.resource}: {a.spent} spent, {a.reserved} reserved, {cap}")
+    if summary.planner_tokens:
+        rounds = max(1, summary.round)
+        cost = f", {summary.planner_money:.4g} of money" if summary.planner_money else ""
+        lines.append(
+            f"chat models: {summary.planner_tokens} tokens, {summary.planner_tokens / rounds:.0f} a round{cost}"
+        )
     for b in summary.best:
         values = ", ".join(f"{get_property(n).label} {v:.4g} {get_property(n).unit}" for n, v in b.values.items())
         lines.append(f"{'✓' if b.meets_goal else ' '} {b.formula} ({b.space_group}): {values}")
