@@ -25,13 +25,13 @@ from .schedule import (
 
 __all__ = ["PlanLimits", "Wish", "check", "decide", "stale_rounds", "stop_reason"]
 
-TRUST = 0.5
+TRUST = 0.4
 """Part of the proposals whose generators a model decides; the rest follows what the generators have shown."""
 
 MAX_DEVIATION = 0.1
 """How far a model's exploration may be from the policy's own."""
 
-SIZE = (0.75, 1.25)
+SIZE = (0.75, 1.125)
 """Crystals that a model may have relaxed in a round, as parts of the policy's own number; the upper part also holds
 for evaluations, because what is evaluated together cannot teach each other."""
 

@@ -22,7 +22,7 @@ from lodestone.agent.builtin_model import BuiltinPlanner
 from lodestone.agent.goal import parse_goal
 from lodestone.agent.messages import read_brief, write_brief
 from lodestone.agent.planner import AgentPlanner
-from lodestone.agent.policy import decide
+from lodestone.agent.policy import TRUST, decide
 from lodestone.agent.toolbox import Desk
 from lodestone.tools.core.errors import ConfigError, GoalError, ToolError
 from lodestone.tools.core.plans import Brief, GeneratorYield
@@ -137,7 +137,7 @@ def test_good_answer_is_taken_as_it_is_after_looking_things_up(brief: Brief) -> 
     assert plan.reason == GOOD["reason"]
     own = decide(brief).shares
     assert (plan.batch, plan.proposals) == (2, 16)
-    assert plan.shares == pytest.approx({n: 0.25 + own[n] / 2 for n in own})  # half of the shares are the policy's
+    assert plan.shares == pytest.approx({n: TRUST / 2 + (1 - TRUST) * own[n] for n in own})  # mixed with the policy's
     assert '"left": 12' in str(model.calls[1][-1].content)
     assert "Li3PS4" in str(model.calls[2][-1].content)
 
@@ -148,7 +148,7 @@ def test_greedy_answer_is_cut_to_the_budget_and_the_cut_is_said(brief: Brief) ->
         brief=brief,
     )
     assert plan.batch == 2  # the policy's own
-    assert plan.proposals == 20
+    assert plan.proposals == 18
     assert set(plan.shares) == {"random", "prototypes"}
     assert "batch 1000000 set to 2" in plan.reason
     assert "unknown generators removed: oracle" in plan.reason
