@@ -209,6 +209,8 @@ def _focus(brief: Brief, wish: Wish, own: RoundPlan, corrections: list[str]) -> 
 
 def _shares(brief: Brief, wish: Wish, own: RoundPlan, corrections: list[str]) -> dict[str, float]:
     """The wished shares, mixed with the policy's own."""
+    if wish.shares == own.shares:
+        return own.shares  # to the last bit: the built-in planner's plan stays what it was
     if unknown := sorted(set(wish.shares) - set(brief.generators)):
         corrections.append(f"unknown generators removed: {', '.join(_clean(name)[:40] for name in unknown[:5])}")
     kept = {name: s for name, s in wish.shares.items() if name in brief.generators and math.isfinite(s) and s > 0.0}
