@@ -127,8 +127,8 @@ def fidelity_of(brief: Brief, batch: int) -> tuple[Fidelity | None, int, str]:
     count = min(wanted, scout.left)
     known = "" if scout.disagreement is None else f", errs by {scout.disagreement:.3f} eV/atom"
     return scout.fidelity, count, (
-        f"{scout.evaluator} gives {count} second opinions first ({scout.core_s:.3g} core-s each against "
-        f"{judge.core_s:.3g}{known})"
+        f"{scout.evaluator} gives {count} second opinions first ({scout.core_s:g} core-s each against "
+        f"{judge.core_s:g}{known})"
     )  # fmt: skip
 
 

@@ -101,7 +101,12 @@ class Campaign:
                     "method": parts.evaluator.method,
                     "scout": None
                     if parts.scout is None
-                    else {"name": parts.scout.name, "version": parts.scout.version, "method": parts.scout.method},
+                    else {
+                        "name": parts.scout.name,
+                        "version": parts.scout.version,
+                        "method": parts.scout.method,
+                        "fidelity": parts.scout.fidelity,
+                    },
                     "potential": parts.potential.name,
                     "versions": versions(),
                     "status": "running",

@@ -52,6 +52,7 @@ def build_record(directory: Path) -> CampaignRecord:
         wall_s=wall_s,
         evaluator=f"{meta['evaluator']}-{meta['evaluator_version']}",
         method=knowledge.method,
+        opinion_fidelity=(meta.get("scout") or {}).get("fidelity", ""),
         potential=knowledge.potential,
         plans=tuple(plan for plan, _ in ledger.plans()),
         evaluated=tuple(
@@ -105,6 +106,7 @@ def _evaluated(
         predicted=row.predicted,
         cheap=knowledge.cheap[candidate.id],
         meets_goal=found,
+        why=row.why,
         evaluator=observation.evaluator,
         method=observation.method,
         cost_core_s=observation.cost_core_s,

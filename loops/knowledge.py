@@ -6,7 +6,6 @@ is not here: deciding (`agent/`, `surrogate/`) and writing (`round.py`).
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -14,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 
 from ..surrogate.campaign_model import Measurement, PoolPoint
-from ..tools.core.eligibility import amounts_of, composition_misfit, structure_misfit
 from ..tools.core.errors import LedgerError
 from ..tools.core.properties import CATALOGUE
 from ..tools.core.types import (
@@ -27,14 +25,11 @@ from ..tools.core.types import (
     Relaxation,
 )
 from ..tools.evaluate.hull import HullEntry
-from .compromise import front
 from .geometry import amounts, formula_amounts, geometry_values
 from .hulls import Hulls
 from .ledger import CandidateRow, Ledger
 from .ledger.tables import EvaluationEntry, Tables
-
-PROJECT = "materials project"
-"""What the report names as the origin of phases that were fetched: crystals that are known already."""
+from .standing import Standing
 
 MAX_POOL = 2000
 """Crystals that wait, nearest to the hull first, that one round chooses from, in a campaign without settings."""
@@ -91,7 +86,7 @@ class Measured:
         return _member(self._tables.fetch([self.id])[self.id])
 
 
-class Knowledge:
+class Knowledge(Standing):
     """Everything derived from the ledger at one moment.
 
     What a round works on stays bounded however large the campaign grows: of the crystals that wait, the `max_pool`
@@ -307,75 +302,6 @@ class Knowledge:
         """The latest evaluations that failed."""
         failed = [e for e in self.evaluations if e.purpose == "candidate" and e.finished and e.failure]
         return failed[-self._max_training // 3 :]
-
-    def in_space(self, formula: str) -> bool:
-        """Whether a composition is one that the goal asks for; fetched phases may only be there to bound the hull."""
-        reduced = {symbol: round(n) for symbol, n in formula_amounts(formula)}
-        return not composition_misfit(self.goal.space, reduced, formula)
-
-    def is_asked_for(self, member: PoolMember) -> bool:
-        """Whether a crystal is one that the goal asks for: in composition, structure, and novelty."""
-        if self.goal.novel and member.candidate.provenance.generator == PROJECT:
-            return False
-        if not self.in_space(member.candidate.formula):
-            return False
-        wish = self.goal.structure
-        return wish.is_open or not structure_misfit(
-            wish, member.recognition, amounts_of(member.relaxation.crystal.species)
-        )
-
-    def meets_goal(self, values: dict[str, Quantity]) -> bool:
-        """Whether every constraint holds on measured values (a missing value does not hold)."""
-        return bool(values) and all(
-            c.property in values and c.holds(values[c.property].value) for c in self.goal.constraints
-        )
-
-    def rank(self, values: dict[str, Quantity]) -> float:
-        """Weighted objective, lower is better; infinite where a value is missing."""
-        total = 0.0
-        for objective in self.goal.objectives:
-            if objective.property not in values:
-                return float("inf")
-            total += objective.weight * objective.loss(values[objective.property].value)
-        return total
-
-    def best(self) -> Measured | None:
-        """The best measured crystal: those that meet the goal first, then by the objective."""
-        done = [m for m in self.measured if m.values and self.is_asked_for(m.member)]
-        return min(done, key=self._order, default=None)
-
-    def ranked(self, count: int) -> list[Measured]:
-        """The best measured crystals, in order."""
-        done = [m for m in self.measured if m.values and self.is_asked_for(m.member)]
-        return heapq.nsmallest(count, done, key=self._order)
-
-    def _order(self, m: Measured) -> tuple[bool, float, float, int]:
-        """Meets the goal, then the objective; several phases on one hull by formation energy, then by age."""
-        energy = m.values.get("formation_energy")
-        return (
-            not self.meets_goal(m.values),
-            round(self.rank(m.values), 9),
-            energy.value if energy else 0.0,
-            m.entry.position,
-        )
-
-    def fitting(self) -> list[Measured]:
-        """Measured crystals of the kind that is asked for that keep every constraint."""
-        return [m for m in self.measured if m.values and self.is_asked_for(m.member) and self.meets_goal(m.values)]
-
-    def hits(self) -> list[Measured]:
-        """Measured crystals that count as found: all that keep every constraint; without constraints those on the
-        hull for a goal of stability, and the single best for any other goal. Of compromises, those that none beats."""
-        done = [m for m in self.measured if m.values and self.is_asked_for(m.member)]
-        fitting = self.fitting()
-        if self.goal.tradeoff == "pareto":
-            return front(self.goal, fitting)
-        if self.goal.constraints:
-            return fitting
-        if self.goal.objectives[0].property in ("energy_above_hull", "formation_energy"):
-            return [m for m in done if "energy_above_hull" in m.values and m.values["energy_above_hull"].value <= 1e-6]
-        best = self.best()
-        return [] if best is None else [best]
 
     # --- for the surrogate ---------------------------------------------------------------------
 

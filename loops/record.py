@@ -29,6 +29,8 @@ class EvaluatedCrystal(Frozen):
     cheap: dict[str, float] = {}
     """What the relaxation potential alone said."""
     meets_goal: bool
+    why: str = ""
+    """Why it was chosen, in the words of that moment."""
     evaluator: str
     method: str
     cost_core_s: float
@@ -97,6 +99,8 @@ class CampaignRecord(Frozen):
     wall_s: float
     evaluator: str
     method: str
+    opinion_fidelity: str = ""
+    """Of the evaluator that gives second opinions; empty where nobody does."""
     potential: str
     plans: tuple[RoundPlan, ...] = ()
     evaluated: tuple[EvaluatedCrystal, ...] = ()

@@ -15,7 +15,8 @@ from typing import Any
 
 from ..tools.core.eligibility import amounts_of
 from ..tools.core.prototypes import STRUCTURE_TYPES
-from .knowledge import PROJECT, Knowledge, PoolMember
+from .knowledge import Knowledge, PoolMember
+from .standing import PROJECT
 
 BONDING = {0: "molecular molecules clusters 0d", 1: "chains chain 1d", 2: "layered layers layer 2d", 3: "framework 3d"}
 """Words for the dimensionality of the bonded units."""

@@ -83,7 +83,7 @@ class Parts:
             return [], []
         from ..tools.core.structure import make_candidate
         from ..tools.evaluate.materials_project import fetch_phases
-        from .knowledge import PROJECT
+        from .standing import PROJECT
 
         answer = fetch_phases(list(goal.space.allowed), key)
         found = [

@@ -29,6 +29,7 @@ from .hull import hull_chart
 from .names import STEM_PATTERN
 from .ranking import RANKING_RULE, headline, main_objective, measured_value, ranked
 from .results import Results, cif_names, make_results, spent
+from .tradeoffs import tradeoff
 
 HERE = Path(__file__).parent
 
@@ -96,6 +97,8 @@ def render_page(record: CampaignRecord, results: Results, cifs: dict[str, str]) 
         "pictures": _pictures(record, cifs),
         "hull": _hull(record),
         "discovery": _discovery(record),
+        "tradeoff": tradeoff(record),
+        "chosen": sorted(record.evaluated, key=lambda c: c.order)[-MOST_ROWS:],
         "prediction": _prediction(record),
         "budget": _budget(record),
         "times": _times(record),
