@@ -255,6 +255,11 @@ def _counts(
     if high is None:
         high = max(6, len(required)) if len(required) <= 6 else len(required)
         high = min(high, max(len(allowed), 1))
+    if pattern and len(required) > len(pattern):
+        raise GoalError(
+            f"The stoichiometry has {len(pattern)} elements, and {', '.join(sorted(required))} are all asked for.",
+            "Say which of them are alternatives: 'A = Ca or Sr'.",
+        )
     if pattern and not closed and high < len(pattern):
         raise GoalError(f"The stoichiometry has {len(pattern)} elements, more than {high}.", "Change one of the two.")
     return low, high

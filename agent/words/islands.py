@@ -133,9 +133,17 @@ def _automaton() -> _Automaton:
     return _Automaton()
 
 
+def _compared(tokens: Sequence[Lexeme], start: int) -> bool:
+    """Whether the next property has a bound of its own behind it."""
+    rest = [t.kind for t in tokens[start : start + 8] if t.kind != FILLER]
+    return len(rest) > 1 and rest[1] in _COMPARING
+
+
 def _may_end(tokens: Sequence[Lexeme], index: int) -> bool:
     """Whether a clause may end here: not between a number and what it counts, nor a property and its bound."""
     after = next((t.kind for t in tokens[index + 1 : index + 4] if t.kind != FILLER), "")
+    if after == "PROPERTY" and tokens[index].kind in ("NUMBER", "UNIT") and not _compared(tokens, index + 1):
+        return False  # `…, at most 30 meV/atom above the hull`: the number belongs to what follows
     if tokens[index].kind == "NUMBER" and not (index and tokens[index - 1].kind in _NUMBERED):
         return after not in _COUNTED
     if tokens[index].kind == "PROPERTY":

@@ -30,7 +30,9 @@ _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _CYRILLIC = re.compile(r"[Ѐ-ӿ]")
 _GLUED = re.compile(r"(?:(?![\u3400-\u9fff])[^\W_])+(?:-(?:(?![\u3400-\u9fff])[^\W_])+){1,12}")
 _SYMBOL = re.compile(r"[PIFABCR](?:-?[1-6](?:_[1-5])?|[mnabcde/])+(?![A-Za-z0-9])")
-_ASSIGNED = re.compile(r"\s*(?:=|为|是)")
+_ASSIGNED = re.compile(r"\s*(?:=|为|是|∈)")
+_CHOSEN = re.compile(r"\s+(?:in|from|is|из|это)\s")
+"""Behind a letter that is no element: `A in Ca, Sr, Ba`."""
 _CHINESE_NUMBER = re.compile(r"[一二两三四五六七八九十百千]+")
 _POWER_AFTER_NUMBER = re.compile(r"[\^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]")
 _MARKS = {
@@ -180,10 +182,18 @@ class _Lexer:
             return named
         return list(parse_formula(part) or ()) if part[:1].isupper() and part.isascii() else []
 
+    def _site_end(self, letter: str, end: int) -> int | None:
+        """Where a letter ends that stands for a site with elements given to it: `B = Ti or Zr`, `A in Ca, Sr`."""
+        if _ASSIGNED.match(self.text, end):
+            return end
+        stands_for_any = letter not in SYMBOL_SET or re.search(rf"(?<![A-Za-z])A[0-9]?{letter}", self.text)
+        chosen = _CHOSEN.match(self.text, end)
+        return chosen.end() if chosen and stands_for_any else None
+
     def _symbol(self, place: int) -> int | None:
         match = PIECE.match(self.text, place)
-        if match and re.fullmatch("[A-Z]", match.group()) and _ASSIGNED.match(self.text, match.end()):
-            return self._add("SITE", match.group(), place, match.end())
+        if match and re.fullmatch("[A-Z]", match.group()) and (end := self._site_end(match.group(), match.end())):
+            return self._add("SITE", match.group(), place, end)
         if not match or match.group() not in SYMBOL_SET or not self._is_symbol(match.group(), match.end()):
             return None
         if place and self.text[place - 1].isdigit():

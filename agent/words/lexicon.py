@@ -26,6 +26,16 @@ PIECE = re.compile(rf"[{_HAN}]|{_LETTER}+(?:\.(?=[^\W\d_]){_LETTER}+)?(?:'{_LETT
 _RUSSIAN_SINGULAR = ("", "а", "у", "ом", "е", "ная", "ный", "ного", "ной")
 _RUSSIAN_PLURAL = ("ы", "ов", "ам", "ами", "ах", "ные", "ных")
 
+MULTIPLES: dict[str, dict[str, tuple[int, int]]] = {
+    "en": {
+        "mono": (1, 1), "di": (1, 2), "tri": (1, 3), "tetra": (1, 4), "penta": (1, 5), "hexa": (1, 6),
+        "sesqui": (2, 3),
+    },
+    "ru": {"моно": (1, 1), "ди": (1, 2), "три": (1, 3), "тетра": (1, 4), "пента": (1, 5), "гекса": (1, 6)},
+    "zh": {"一": (1, 1), "二": (1, 2), "三": (1, 3), "四": (1, 4), "五": (1, 5), "六": (1, 6)},
+}  # fmt: skip
+"""Prefix of a class of compounds to the numbers of metal and non-metal atoms: `dioxide`, `диоксид`, `二氧化`."""
+
 FILLER = "FILLER"
 Meaning = tuple[str, Any]
 """Type of a token, and its value."""
@@ -43,6 +53,8 @@ class Lexicon:
 
     def __init__(self) -> None:
         self._root = _Node()
+        self.multiples: dict[str, tuple[int, int]] = {}
+        """Folded phrase to the numbers of metal and non-metal atoms that it says."""
 
     def add(self, phrases: str | tuple[str, ...], kind: str, value: Any = None) -> None:
         """Enter phrases (or one text of them, parted by ` | `); what stands already is kept."""
@@ -134,6 +146,11 @@ def _add_chemistry(found: Lexicon, language: str, table: dict[str, Any]) -> None
             _add_class(found, language, phrases, kind, value)
     for members, phrases in table.get("compounds", {}).items():
         found.add(phrases, "COMPOUND", tuple(members.split("-")))
+        for word in (p.strip() for p in phrases.split(" | ")):
+            for prefix, (metal, other) in MULTIPLES[language].items():
+                _add_multiple(found, f"{prefix}{word}", "COMPOUND", tuple(members.split("-")), (metal, other))
+                # 三氧化二铝: two of the element that follows.
+                _add_multiple(found, f"{prefix}{word}二", "COMPOUND", tuple(members.split("-")), (2, other))
     for symbol, phrases in table.get("free_of", {}).items():
         found.add(phrases, "FREE_OF", (symbol,))
     for key, kind in (("groups", "GROUP"), ("non_groups", "NON_GROUP"), ("only_groups", "ONLY_GROUP")):
@@ -148,9 +165,31 @@ def _add_chemistry(found: Lexicon, language: str, table: dict[str, Any]) -> None
         found.add(phrases, "CENTRE", name == "true")
 
 
+def _add_multiple(found: Lexicon, phrase: str, kind: str, value: tuple[str, ...], numbers: tuple[int, int]) -> None:
+    found.add((phrase,), kind, value)
+    found.multiples.setdefault(fold(phrase), numbers)
+
+
 def _add_class(found: Lexicon, language: str, phrases: str, kind: str, value: tuple[str, ...]) -> None:
     """A class of compounds: many (`oxides`), or, where the language can say so, one (`zinc oxide`)."""
-    for word in (p.strip() for p in phrases.split(" | ")):
+    words = tuple(p.strip() for p in phrases.split(" | "))
+    if len(value) == 1 or kind == "ANY_CLASS":
+        one = "COMPOUND" if kind == "CLASS" else kind
+        for word in words:
+            for prefix, numbers in MULTIPLES[language].items():
+                # An o swallows the vowel before it: monoxide, pentoxide.
+                stem = prefix.rstrip("ao") + word if language == "en" and word.startswith("o") else prefix + word
+                for form in {stem, prefix + word}:
+                    if language == "en":
+                        _add_multiple(found, f"{form}s", kind, value, numbers)
+                        _add_multiple(found, form, one, value, numbers)
+                    elif language == "ru":
+                        for endings, what in ((_RUSSIAN_PLURAL, kind), (_RUSSIAN_SINGULAR, one)):
+                            for ending in endings:
+                                _add_multiple(found, form + ending, what, value, numbers)
+                    else:
+                        _add_multiple(found, form, kind, value, numbers)
+    for word in words:
         if language == "en":
             found.add((f"{word}s",), kind, value)
             found.add((word,), "COMPOUND" if kind == "CLASS" else kind, value)

@@ -17,6 +17,7 @@ from ...tools.core.stoichiometry import sites_of
 from .counting import Counting
 from .islands import Clause
 from .lexer import Lexeme
+from .naming import formula_of, multiple_of
 from .request import Bound, Mention, Request, Wish
 from .values import claim_of, parts, token_of, tokens_of, trees_of
 
@@ -112,6 +113,8 @@ class Reading:
         """`stable`, `ground state`."""
         kinds = {"STABLE": "stable", "METASTABLE": "metastable", "MOST_STABLE": "most stable", "ON_HULL": "on the hull"}
         self.request.stability.append(kinds[tokens_of(tree)[0].kind])  # type: ignore[arg-type]
+        for claim in trees_of(tree, "claim"):
+            self._keep("energy_above_hull", [Bound("upper", b.value, b.unit) for b in claim_of(claim)])
 
     def _want(self, name: str, direction: str, vague: bool) -> None:
         row = get_property(name)
@@ -232,16 +235,39 @@ class Reading:
                     self.request.only.setdefault(element, token.text)
             else:
                 self.request.classes.append((token.text, token.value))
+            self._multiple(token)
+
+    def _multiple(self, token: Lexeme) -> None:
+        """`dioxides`, `transition metal dichalcogenides`: the class says the stoichiometry."""
+        numbers = multiple_of(token.text)
+        if numbers is not None and token.kind != "ONLY_GROUP":
+            other = "X" if token.kind == "ANY_CLASS" else token.value[0]
+            self.request.patterns.append((("M", numbers[0]), (other, numbers[1])))
 
     def _of_class(self, listed: Tree[Any], classes: Sequence[Lexeme]) -> None:
         elements = self._elements(listed)
         groups = any(t.kind in ("GROUP", "COLUMN") for t in tokens_of(listed))
         closed = all(t.kind == "COMPOUND" for t in classes) and not groups
+        numbers = multiple_of(classes[0].text) if len(classes) == 1 else None
+        if closed and numbers is not None and len(elements) == 1:
+            counts = formula_of(elements[0], classes[0].value[0], numbers)
+            self.request.formulas.setdefault(self.said(), counts)
+            shown = "".join(f"{s}{n if n > 1 else ''}" for s, n in counts.items())
+            self.request.assumptions.append(f"'{self.said()}' read as {shown}")
+            return
+        if closed and numbers is not None and self._either(listed):
+            self._multiple(classes[0])
         if closed and len(classes) > 1:
             self._one_of_several([e for t in classes for e in t.value], elements)
             return
         if closed and self._either(listed):
             self._one_of_several(elements, classes[0].value)
+            return
+        if not closed and len(elements) > 2 and not groups and _only_commas(listed):
+            said = f"'{self.said()}' read as: at least one of {', '.join(elements)}"
+            self.request.assumptions.append(said)
+            self._require(elements, either=True)
+            self._classes(classes)
             return
         if closed:
             both = tuple(dict.fromkeys((*elements, *classes[0].value)))
@@ -381,6 +407,12 @@ def _second(tree: Tree[Any]) -> list[tuple[Any, float, str | None]]:
     if not rest:
         return []
     return [(b.kind, b.value, b.unit) for b in claim_of(Tree("claim", rest))]
+
+
+def _only_commas(listed: Tree[Any]) -> bool:
+    """Whether a list is one without `and`: `Ti, V, Nb`."""
+    joints = [t.kind for j in trees_of(listed, "or_joint") for t in tokens_of(j)]
+    return bool(joints) and set(joints) == {"COMMA"}
 
 
 def _column(token: Lexeme) -> tuple[str, ...]:

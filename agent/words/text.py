@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from ...tools.core.errors import GoalError
@@ -10,11 +11,13 @@ MAX_CHARACTERS = 10_000
 """A longer text is not a request."""
 
 # One character for one, so that a place in the normalised text is a place in the user's own words.
-_FROM = "‐‑‒–—−‧·﹣－₀₁₂₃₄₅₆₇₈₉\u00a0\u202f\u2009\u3000’‘\u212b，、；：。！？（）＜＞＝～〜∼【】《》≦≧⩽⩾％／＋"
-_TO = "----------0123456789    ''\u00c5,,;:.!?()<>=~~~()()≤≥≤≥%/+"
+_FROM = "{}[]‐‑‒–—−‧·﹣－₀₁₂₃₄₅₆₇₈₉\u00a0\u202f\u2009\u3000’‘\u212b，、；：。！？（）＜＞＝～〜∼【】《》≦≧⩽⩾％／＋"
+_TO = "    ----------0123456789    ''\u00c5,,;:.!?()<>=~~~()()≤≥≤≥%/+"
 _TABLE = str.maketrans({**dict(zip(_FROM, _TO, strict=True)), **{chr(0xFF10 + n): str(n) for n in range(10)},
                         **{chr(0xFF21 + n): chr(65 + n) for n in range(26)},
                         **{chr(0xFF41 + n): chr(97 + n) for n in range(26)}})  # fmt: skip
+_PRIMED = re.compile(r"(?<![A-Za-z0-9])(A[0-9]?)BB'([A-Z][A-Za-z0-9]*)")
+"""`A2BB'X6`: the primed site gets a letter of its own, and a space keeps every later place."""
 
 
 def normalise(text: str) -> str:
@@ -25,7 +28,8 @@ def normalise(text: str) -> str:
                 f"The request holds an invisible character (U+{ord(character):04X}).",
                 "Type it again: such characters can make a text say something else than it shows.",
             )
-    return text.translate(_TABLE).replace("\n", " ").replace("\r", " ").replace("\t", " ")
+    plain = text.translate(_TABLE).replace("\n", " ").replace("\r", " ").replace("\t", " ")
+    return _PRIMED.sub(r"\1BC\2 ", plain)
 
 
 def mixed_script(word: str) -> bool:
