@@ -19,8 +19,9 @@ from typing import Any, Literal
 import numpy as np
 from pymatgen.core import Structure
 
+from lodestone.loops.planner_tools import Toolbox
 from lodestone.loops.settings import Settings
-from lodestone.loops.wiring import Parts, Toolbox, planner_for
+from lodestone.loops.wiring import Parts, planner_for
 from lodestone.tools.core.protocols import Potential
 from lodestone.tools.core.structure import from_pymatgen, make_candidate
 from lodestone.tools.core.types import (

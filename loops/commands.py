@@ -321,7 +321,8 @@ def _read_request(words: str, settings: Settings) -> Understanding:
     )
     if {settings.planner.model, settings.planner.fallback} <= {"", BUILTIN}:
         return parse_goal(words, defaults)
-    from .wiring import Toolbox, planner_for
+    from .planner_tools import Toolbox
+    from .wiring import planner_for
 
     return planner_for(settings, Toolbox()).specify(words, defaults.model_dump())
 

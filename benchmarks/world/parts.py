@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from lodestone.loops.planner_tools import Toolbox
 from lodestone.loops.settings import Settings, load_settings
-from lodestone.loops.wiring import Parts, Toolbox, planner_for
+from lodestone.loops.wiring import Parts, planner_for
 from lodestone.tools.core.structure import make_candidate, to_ase
 from lodestone.tools.core.types import (
     Candidate,
