@@ -16,7 +16,8 @@ from ..tools.core.properties import CATALOGUE
 from ..tools.core.prototypes import STRUCTURE_TYPES
 from ..tools.core.stoichiometry import parse_pattern
 from .words.formulas import parse_formula
-from .words.lexer import Lexeme, tokenise
+from .words.lexeme import Lexeme
+from .words.lexer import tokenise
 from .words.request import Bound, Kind, Request, Wish
 from .words.text import normalise
 from .words.units import unit_at

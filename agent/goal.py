@@ -8,27 +8,23 @@ should be settled first is in `questions`, and each word that changed nothing is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from ..tools.core.errors import GoalError
-from ..tools.core.properties import check_range, get_property
+from ..tools.core.properties import CATALOGUE, check_range, get_property
 from ..tools.core.types import (
-    MAX_SITES,
-    Budget,
     Constraint,
-    Frozen,
     GoalSpec,
     Objective,
     Question,
-    StopRule,
-    StructureWish,
     Understanding,
 )
 from ..tools.core.units import convert
-from .describe import amount_words
 from .space import build_space
+from .spending import GoalDefaults as GoalDefaults
+from .spending import evaluator_of, invalid, limits_of
+from .structure import structure_of
 from .words.read import read
 from .words.request import Request
 from .words.units import OTHER
@@ -45,24 +41,6 @@ ON_HULL = 0.001
 """eV/atom above the hull that counts as on it: numerical noise of a relaxation."""
 
 LABORATORY = "default"
-_FIDELITY: dict[str, Literal["potential", "dft", "experiment"]] = {
-    "sevennet": "potential",
-    "gpaw": "dft",
-    "espresso": "dft",
-    "dft": "dft",
-}
-
-
-class GoalDefaults(Frozen):
-    """What a request gets where it says nothing; the caller fills it from its settings."""
-
-    evaluations: int = Field(default=20, ge=1)
-    wall_hours: float = Field(default=24.0, gt=0.0)
-    rounds: int = Field(default=1000, ge=1)
-    max_atoms: int = Field(default=20, ge=1, le=MAX_SITES)
-    evaluator: str = "auto"
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    patience: int = Field(default=4, ge=1)
 
 
 def parse_goal(text: str, defaults: GoalDefaults | None = None) -> Understanding:
@@ -87,7 +65,7 @@ def complete_goal(text: str, request: Request, unused: tuple[str, ...], defaults
     numbers = _Numbers(request, said)
     constraints = numbers.constraints()
     objectives = numbers.objectives(constraints)
-    budget, stop = _budget(request, defaults, said)
+    budget, stop = limits_of(request, defaults, said)
     if len(set(request.seeds)) > 1:
         raise GoalError(f"Two seeds: {request.seeds[0]} and {request.seeds[1]}.", "Give one.")
     if not request.seeds:
@@ -101,17 +79,18 @@ def complete_goal(text: str, request: Request, unused: tuple[str, ...], defaults
             tradeoff="pareto" if request.pareto else "weighted",
             constraints=constraints,
             space=space,
-            structure=_structure(request),
+            structure=structure_of(request),
             novel=request.novel,
             synthesizable=request.synthesizable,
             budget=budget,
             stop=stop,
-            evaluator=_evaluator(request, defaults, said),
+            evaluator=evaluator_of(request, defaults, said),
             laboratory=LABORATORY if request.laboratory else None,
             seed=request.seeds[0] if request.seeds else defaults.seed,
         )
     except ValidationError as error:
         raise invalid(error) from error
+    _check_evaluator(goal)
     notes = list(dict.fromkeys(request.notes))
     for name in goal.properties:
         if not get_property(name).cheap:
@@ -127,18 +106,34 @@ def complete_goal(text: str, request: Request, unused: tuple[str, ...], defaults
     )
 
 
+def _check_evaluator(goal: GoalSpec) -> None:
+    """Raises GoalError where the evaluator that is asked for yields no value of a property."""
+    known = {source.by for row in CATALOGUE.values() for source in row.sources}
+    if goal.evaluator not in known:
+        return
+    for name in goal.properties:
+        row = get_property(name)
+        if goal.evaluator not in {source.by for source in row.sources}:
+            able = " or ".join(source.by for source in row.sources)
+            raise GoalError(f"{goal.evaluator} does not yield the {row.label}.", f"Name {able}, or leave it out.")
+
+
 class _Numbers:
     """Bounds and wishes of a request, in the catalogue's units."""
 
     def __init__(self, request: Request, said: list[str]) -> None:
         self._request = request
         self._said = said
-        self._weights = {self._before(clause): factor for clause, factor in request.weights}
+        self._weights = {n: w for clause, factors in request.weights for n, w in self._weighed(clause, factors)}
 
-    def _before(self, clause: int) -> int:
-        """The last clause about a property before another one: `X, twice as important as Y`."""
-        about = [n for _, _, n in self._request.bounds] + [w.clause for w in self._request.wishes]
-        return max((n for n in about if n < clause), default=-1)
+    def _weighed(self, clause: int, factors: Sequence[float]) -> list[tuple[int, float]]:
+        """The clauses about properties that weights belong to: those before (`X, weight 3`), else those behind."""
+        about = sorted({n for _, _, n in self._request.bounds} | {w.clause for w in self._request.wishes})
+        before = [n for n in about if n < clause][-len(factors) :]
+        chosen = before if len(before) == len(factors) else [n for n in about if n > clause][: len(factors)]
+        if len(chosen) < len(factors):
+            raise GoalError("A weight belongs to no aim.", "Say it behind the aim: 'maximise the gap (weight 2)'.")
+        return list(zip(chosen, factors, strict=True))
 
     def constraints(self) -> tuple[Constraint, ...]:
         """Every bound that is no objective."""
@@ -146,7 +141,7 @@ class _Numbers:
         lower: dict[str, float] = {}
         upper: dict[str, float] = {}
         for name, bound, clause in request.bounds:
-            if bound.kind == "target" or clause in self._weights:
+            if bound.kind == "target" or clause in self._weights or self._is_weighed_range(name, clause):
                 continue
             value = self._in_unit(name, bound.value, bound.unit)
             if bound.kind == "lower":
@@ -163,6 +158,12 @@ class _Numbers:
                 )
         names = dict.fromkeys([name for name, _, _ in request.bounds if name in lower or name in upper] + sorted(upper))
         return tuple(Constraint(property=name, lower=lower.get(name), upper=upper.get(name)) for name in names)
+
+    def _is_weighed_range(self, name: str, clause: int) -> bool:
+        """Whether two bounds of one clause are an aim, since the property has a weight and no other aim."""
+        request = self._request
+        two = sum(n == clause for _, _, n in request.bounds) == 2
+        return name in request.property_weights and two and not any(w.property == name for w in request.wishes)
 
     def _stability(self, upper: dict[str, float]) -> None:
         """The loosest of `stable`, `metastable`, where no number is given: `stable or metastable` allows both."""
@@ -205,19 +206,25 @@ class _Numbers:
             self._said.append("aims weigh the same, each in units of its spread (default)")
         return tuple(kept.values())
 
+    def _is_bounded(self, name: str) -> bool:
+        return any(about == name for about, _, _ in self._request.bounds)
+
     def _of_clause(self, clause: int) -> list[Objective]:
+        by_name = self._request.property_weights
         weight = self._weights.get(clause, 1.0)
         found = [
-            Objective(property=w.property, direction=w.direction, weight=weight)
+            Objective(property=w.property, direction=w.direction, weight=by_name.get(w.property, weight))
             for w in self._request.wishes
-            if w.clause == clause
+            if w.clause == clause and not (w.vague and self._is_bounded(w.property))
         ]
         bounds = [(name, bound) for name, bound, n in self._request.bounds if n == clause]
         for name, bound in bounds:
             if bound.kind == "target":
                 value = self._in_unit(name, bound.value, bound.unit)
+                weight = by_name.get(name, weight)
                 found.append(Objective(property=name, direction="target", target=value, weight=weight))
-        if clause in self._weights and bounds and not found:
+        as_range = bool(bounds) and (clause in self._weights or self._is_weighed_range(bounds[0][0], clause))
+        if as_range and not found:
             values = {bound.kind: self._in_unit(name, bound.value, bound.unit) for name, bound in bounds}
             if len(values) < 2:
                 raise GoalError("A condition that must hold has no weight.", "Give a target or a range instead.")
@@ -229,7 +236,7 @@ class _Numbers:
                     direction="range",
                     lower=values["lower"],
                     upper=values["upper"],
-                    weight=weight,
+                    weight=by_name.get(bounds[0][0], weight),
                 )
             )
         return found
@@ -244,102 +251,10 @@ class _Numbers:
         elif unit == OTHER:
             raise GoalError(f"{row.label} of {value:g} has a unit that does not fit.", f"Give it in {row.unit}.")
         else:
-            value = convert(value, unit, row.unit)
+            try:
+                value = convert(value, unit, row.unit)
+            except GoalError as error:
+                raise GoalError(f"{row.label}: {error.problem}", error.remedy) from error
         value = float(f"{value:.12g}")
         check_range(name, value)
         return value
-
-
-def _structure(request: Request) -> StructureWish:
-    if len(set(request.centrosymmetric)) > 1:
-        raise GoalError("Centrosymmetric and not centrosymmetric contradict each other.", "Drop one of the two.")
-    return StructureWish.model_validate(
-        {
-            "prototypes": tuple(dict.fromkeys(request.prototypes)),
-            "space_groups": tuple(sorted(set(request.space_groups))),
-            "crystal_systems": tuple(dict.fromkeys(request.crystal_systems)),
-            "dimensionality": tuple(sorted(set(request.dimensionality))),
-            "centrosymmetric": request.centrosymmetric[0] if request.centrosymmetric else None,
-        }
-    )
-
-
-def _budget(request: Request, defaults: GoalDefaults, said: list[str]) -> tuple[Budget, StopRule]:
-    values: dict[str, object] = {}
-    evaluations, per_fidelity = _evaluations(request)
-    if request.hours:
-        values["wall_hours"] = sum(request.hours.values())
-    amounts: tuple[tuple[str, Sequence[float]], ...] = (
-        ("evaluations", evaluations),
-        ("rounds", request.rounds),
-        ("core_hours", request.core_hours),
-        ("money", request.money),
-        ("samples", request.samples),
-    )
-    for key, stated in amounts:
-        if len(set(stated)) > 1:
-            raise GoalError(f"Two budgets of {key.replace('_', ' ')}: {stated[0]:g} and {stated[1]:g}.", "Give one.")
-        if stated:
-            values[key] = stated[0]
-    for key, label in (("evaluations", "budget"), ("wall_hours", "time"), ("rounds", "rounds")):
-        if key not in values:
-            values[key] = getattr(defaults, key)
-            said.append(f"{label}: {amount_words(key, getattr(defaults, key))} (default)")
-    if per_fidelity:
-        values["per_fidelity"] = per_fidelity
-    patience = request.patience[0] if request.patience else defaults.patience
-    if not request.patience:
-        said.append(f"stop early after {patience} rounds without a better crystal (default)")
-    if len(set(request.hits)) > 1:
-        raise GoalError(f"Two numbers of crystals wanted: {request.hits[0]} and {request.hits[1]}.", "Give one.")
-    try:
-        return Budget.model_validate(values), StopRule(
-            hits=request.hits[0] if request.hits else None, patience=patience
-        )
-    except ValidationError as error:
-        raise invalid(error) from error
-
-
-def _evaluations(request: Request) -> tuple[list[int], dict[str, int]]:
-    """The numbers of evaluations said, and those of each fidelity where several evaluators are named."""
-    named = {name: n for name, n in request.evaluations if name}
-    total = [n for name, n in request.evaluations if not name]
-    if len(named) < 2 and not (named and total):
-        return [n for _, n in request.evaluations], {}
-    fidelities: dict[str, int] = {}
-    for name, n in named.items():
-        fidelities[_FIDELITY[name]] = fidelities.get(_FIDELITY[name], 0) + n
-    if not total:
-        return [sum(named.values())], fidelities
-    if any(n > min(total) for n in fidelities.values()):
-        raise GoalError(f"Of {min(total)} evaluations, {max(fidelities.values())} are asked for.", "Change one number.")
-    return total, fidelities
-
-
-def _evaluator(request: Request, defaults: GoalDefaults, said: list[str]) -> str:
-    counted = [name for name, _ in request.evaluations if name]
-    if len(set(counted)) > 1 and not request.evaluators:
-        said.append(f"evaluator: {defaults.evaluator}, within the numbers given for each kind")
-        return defaults.evaluator
-    every = [*counted, *request.evaluators]
-    names = [name for name in dict.fromkeys(every) if name != "dft"]
-    if len(names) > 1:
-        raise GoalError(f"Two evaluators: {names[0]} and {names[1]}.", "Name one.")
-    if "dft" in every and names == ["sevennet"]:
-        raise GoalError("SevenNet is not DFT, and both are asked for.", "Name one.")
-    if names:
-        return names[0]
-    if every:
-        said.append("evaluator: any installed density-functional code ('DFT')")
-        return "dft"
-    said.append(f"evaluator: {defaults.evaluator} (default)")
-    return defaults.evaluator
-
-
-def invalid(error: ValidationError) -> GoalError:
-    """The first complaint of the types, as words for the user."""
-    first = error.errors(include_url=False, include_input=True)[0]
-    where = " ".join(str(part) for part in first["loc"]) or "goal"
-    value = first.get("input")
-    shown = f" ({value:g})" if isinstance(value, int | float) else ""
-    return GoalError(f"{where}{shown}: {first['msg']}.", "Change the request.")

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from ..tools.core.errors import GoalError
 from ..tools.core.types import Budget, GoalSpec, Understanding
 from .describe import amount_words
-from .goal import invalid
+from .spending import invalid
 
 
 def apply_overrides(

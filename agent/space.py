@@ -25,6 +25,7 @@ def build_space(request: Request, unused: Sequence[str], default_max_atoms: int)
     """
     said: list[str] = []
     _settle_mentions(request, said)
+    _settle_exclusions(request)
     formula = _one_formula(request)
     system = _one_system(request)
     pattern = _one_pattern(request)
@@ -34,6 +35,11 @@ def build_space(request: Request, unused: Sequence[str], default_max_atoms: int)
             "Keep one of them.",
         )
     closed = tuple(formula or system or ())
+    if request.closed_choice and not closed:
+        for said_so, group in request.any_of:
+            for element in group:
+                request.only.setdefault(element, said_so)
+        request.parts = len(request.any_of)
     choices = _choices(request, closed)
     required = set(closed) | set(request.required) | set(_class_elements(request))
     if request.only and not closed:
@@ -69,6 +75,18 @@ def build_space(request: Request, unused: Sequence[str], default_max_atoms: int)
     return space, said
 
 
+def _settle_exclusions(request: Request) -> None:
+    """Exceptions: `no toxic elements except As`, `La oxides, no other rare earths`."""
+    wanted = {*request.required, *request.only, *(e for system in request.systems for e in system)}
+    wanted |= {e for counts in request.formulas.values() for e in counts} | {e for _, g in request.any_of for e in g}
+    spared = {*request.permitted, *(e for e in request.excepted if e in request.others_excluded)}
+    for element in request.others_excluded:
+        if element not in wanted:
+            request.excluded.setdefault(element, "no others")
+    for element in spared:
+        request.excluded.pop(element, None)
+
+
 def _settle_mentions(request: Request, said: list[str]) -> None:
     """Elements that were only named: the whole of the chemistry, or part of it."""
     for mention in request.mentions:
@@ -91,7 +109,8 @@ def _is_part(request: Request, mention: Mention) -> bool:
     others = request.classes or request.any_classes or request.patterns or request.only or request.anything
     if others or request.systems or request.formulas or request.required:
         return True
-    return len(mention.elements) == 1 and bool(mention.beside_others or request.prototypes)
+    more = any(low > len(mention.elements) for low, _ in request.element_counts)
+    return len(mention.elements) == 1 and bool(mention.beside_others or request.prototypes or more)
 
 
 def _one_formula(request: Request) -> dict[str, int] | None:
@@ -152,7 +171,9 @@ def _choices(request: Request, closed: tuple[str, ...]) -> list[tuple[str, ...]]
     for group in (*wide, *found):
         if closed and not set(group) & set(closed) and group in ELEMENT_CLASSES.values():
             raise GoalError(f"'{_join(group)}' does not fit into {'-'.join(closed)}.", "Drop one of the two.")
-    return [tuple(g) for g in (*wide, *found)]
+    groups = [tuple(g) for g in (*wide, *found)]
+    # `halides with X = Br or I`: the narrower choice says it all.
+    return [g for g in groups if not any(set(other) < set(g) for other in groups)]
 
 
 def _check_exclusions(request: Request, required: set[str]) -> None:
@@ -189,7 +210,9 @@ def _allowed(
     fixed = {s for s, _ in pattern or () if s in required}
     if not (required or chosen or request.anything or pattern or request.prototypes):
         raise _no_chemistry(unused)
-    is_class = is_class or bool(fixed & set(ANION_FORMERS))
+    # `ABX3 with X = Cl or Br`: the site of the anions is taken.
+    sited = pattern is not None and any(set(group) <= set(ANION_FORMERS) for group in choices)
+    is_class = is_class or sited or bool(fixed & set(ANION_FORMERS))
     rest = {e for e in BROAD if e not in excluded and not (is_class and e in ANION_FORMERS)}
     what = "hydrogen to bismuth without noble gases and radioactive elements"
     if is_class:
@@ -246,6 +269,8 @@ def _counts(
         kinds = [len(pattern)] if pattern else sorted({t.kinds for t in types})
         if kinds:
             low, high = max(kinds[0], needed), max(kinds[-1], needed)
+        elif request.parts:
+            low, high = request.parts, max(request.parts, needed)
     if low is None and high is None and not closed and len(allowed) > 6:
         high = max(_OPEN_ELEMENTS, needed)
         said.append(f"up to {high} elements a crystal (default)")

@@ -9,7 +9,7 @@ from lark import Tree
 
 from ...tools.core.errors import GoalError
 from ...tools.core.types import MAX_SITES
-from .lexer import Lexeme
+from .lexeme import Lexeme
 from .request import Kind, Request
 from .values import claim_of, comparison, tokens_of, trees_of, whole
 
@@ -27,8 +27,8 @@ class Counting:
     def counted(self, tree: Tree[Any]) -> None:
         """`at most 60 DFT runs`, `3 days`, `2 to 4 elements`, `half a day`, `€ 500`."""
         tokens = tokens_of(tree)
-        if tokens[0].kind == "DURATION":
-            self._time(tokens[0].value, tokens[0].value)
+        if tokens[-1].kind == "DURATION":
+            self._time(tokens[-1].value, tokens[-1].value)
             return
         if tokens[0].kind == "MONEY":
             self.request.money.append(self._positive(tokens[1].value, "of money"))
@@ -40,8 +40,32 @@ class Counting:
         kind, strict = comparison(tree)
         nouns = tokens_of(trees_of(tree, "noun")[0])
         low = bounds[0].value if len(bounds) == 2 else None
-        gain = any(t.kind == "NO_GAIN" for t in tokens)
+        gain = any(t.kind in ("NO_GAIN", "IN_A_ROW") for t in tokens)
         self._record(nouns, kind, low, bounds[-1].value, strict, gain)
+
+    def topical(self, tree: Tree[Any]) -> None:
+        """`samples: at most four`, `DFT不超过20次`, `оценок не более 30`: the noun first."""
+        topic = tokens_of(trees_of(tree, "topic")[0])
+        behind = [t for noun in trees_of(tree, "noun") for t in tokens_of(noun)]
+        claim = trees_of(tree, "claim")[0]
+        bounds = claim_of(claim)
+        if any(bound.unit for bound in bounds):
+            self.refused = True
+            return
+        names = [t.value for t in topic if t.kind == "EVALUATOR"]
+        nouns = topic
+        if behind and behind[0].kind != "HITS" and behind[0].kind != topic[0].kind:
+            nouns = behind
+            if topic[0].kind != "EVALUATOR" and not {"EVALS", "EVALUATOR"} >= {topic[0].kind, behind[0].kind}:
+                self.refused = True
+                return
+            if behind[0].kind == "EVALS":
+                nouns = [*topic, *behind]
+            else:
+                self.request.evaluators += names
+        kind, strict = comparison(tree)
+        low = bounds[0].value if len(bounds) == 2 else None
+        self._record(nouns, kind, low, bounds[-1].value, strict, gain=False)
 
     def seed(self, tree: Tree[Any]) -> None:
         """`seed 7`."""
@@ -52,7 +76,12 @@ class Counting:
 
     def patience(self, tree: Tree[Any]) -> None:
         """`patience of 5`."""
-        self.request.patience.append(whole(claim_of(trees_of(tree, "claim")[0])[-1].value, "rounds"))
+        for counted in trees_of(tree, "counted"):
+            if tokens_of(trees_of(counted, "noun")[0])[0].kind != "ROUNDS":
+                self.refused = True
+                return
+        claims = [*trees_of(tree, "claim"), *(c for t in trees_of(tree, "counted") for c in trees_of(t, "claim"))]
+        self.request.patience.append(whole(claim_of(claims[0])[-1].value, "rounds"))
 
     def budget(self, tree: Tree[Any]) -> None:
         """`budget of 60`, `budget 40 evaluations`."""
@@ -86,8 +115,9 @@ class Counting:
         """`binary`, `up to ternary`, `binary or ternary`."""
         tokens = tokens_of(tree)
         counts = [t.value for t in tokens if t.kind == "ARITY"]
-        low = 1 if tokens[0].kind in ("LE", "UP_TO") else min(counts)
-        self.request.element_counts.append((low, max(counts)))
+        low = 1 if tokens[0].kind in ("LE", "UP_TO") or tokens[-1].kind == "OR_LESS" else min(counts)
+        more = tokens[0].kind == "GE" or tokens[-1].kind == "OR_MORE"
+        self.request.element_counts.append((low, None if more else max(counts)))
 
     # -------------------------------------------------------------------------------------------
 
@@ -96,6 +126,8 @@ class Counting:
     ) -> None:
         request, noun = self.request, nouns[0].kind
         said = self._said(None)
+        if low is not None and low > value:
+            raise GoalError(f"'{said}': from {low:g} to {value:g} is empty.", "Give the lower number first.")
         if strict and (noun in {"ATOMS", "KINDS", "EVALS", "EVALUATOR"} or (noun == "ROUNDS" and kind == "upper")):
             value += 1 if kind == "lower" else -1
         if noun == "TIME":
@@ -114,8 +146,8 @@ class Counting:
             request.evaluations.append((names[0] if names else "", whole(value, "evaluations")))
         elif noun == "ATOMS":
             self._atoms(whole(value, "atoms"), kind, said)
-        elif noun == "HITS":
-            if not self._asked:
+        elif noun in ("HITS", "WINS"):
+            if not self._asked and noun == "HITS":
                 self.refused = True
                 return
             request.hits.append(whole(value, "crystals"))
@@ -125,7 +157,7 @@ class Counting:
             request.patience.append(whole(value, "rounds"))
         else:
             request.rounds.append(whole(value, "rounds"))
-        if low is not None or (kind == "lower" and noun != "HITS" and not gain):
+        if low is not None or (kind == "lower" and noun not in ("HITS", "WINS") and not gain):
             request.assumptions.append(f"'{said}' read as at most {value:g} {nouns[-1].text}")
 
     def _atoms(self, count: int, kind: Kind | None, said: str) -> None:

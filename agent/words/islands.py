@@ -17,7 +17,7 @@ from lark.lexer import Lexer
 from lark.parsers.lalr_analysis import Shift
 
 from ...tools.core.elements import split_words
-from .lexer import MARK, WORD, Lexeme
+from .lexeme import MARK, WORD, Lexeme
 from .lexicon import FILLER
 
 _LONGEST = 400
@@ -25,10 +25,15 @@ _LONGEST = 400
 _FILLERS_IN_A_ROW = 3
 END = "$END"
 _NEVER = frozenset({MARK, WORD})
+_ATTRIBUTES = frozenset({"WITHOUT", "CONTAINING", "BARRED", "HELD"})
+"""What begins an attribute, which in Chinese ends with 的."""
 _NUMBERED = frozenset({"COLUMN", "SPACE_GROUP", "SEED"})
 _COMPARING = frozenset(split_words("LE LT GE GT APPROX UP_TO BETWEEN EQUALS NUMBER"))
 _COUNTED = frozenset(
-    split_words("EVALS EVALUATOR ROUNDS ATOMS KINDS HITS SAMPLES CORE_HOURS MONEY TIME COLUMN UNIT OR_MORE OR_LESS")
+    split_words(
+        "EVALS EVALUATOR ROUNDS ATOMS KINDS HITS WINS SAMPLES CORE_HOURS MONEY TIME COLUMN UNIT OR_MORE OR_LESS "
+        "IN_A_ROW FOLD"
+    )
 )
 
 
@@ -81,6 +86,8 @@ def _longest(tokens: Sequence[Lexeme], start: int) -> Clause | None:
         token = tokens[index]
         if token.kind == FILLER and index > start:
             fillers += 1
+            if token.text == "的" and tokens[start].kind in _ATTRIBUTES and _is_element(tokens, index + 1):
+                break  # 不含镍的锂氧化物: lithium is not left out
             if fillers > _FILLERS_IN_A_ROW:
                 break
             continue
@@ -98,6 +105,10 @@ def _longest(tokens: Sequence[Lexeme], start: int) -> Clause | None:
     for index in taken[:best]:
         state.feed_token(Token(tokens[index].kind, tokens[index]))
     return Clause(state.feed_eof(), start, taken[best - 1] + 1, tuple(taken[:best]))
+
+
+def _is_element(tokens: Sequence[Lexeme], index: int) -> bool:
+    return index < len(tokens) and tokens[index].kind in ("ELEMENT", "GROUP")
 
 
 class _Automaton:

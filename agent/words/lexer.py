@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from ...tools.core.elements import split_words
@@ -16,12 +15,13 @@ from ...tools.core.errors import GoalError
 from ...tools.core.space_groups import NUMBER_OF
 from ...tools.core.stoichiometry import parse_pattern
 from .formulas import FORMULA, SYMBOL_SET, parse_formula, suggest_element
+from .lexeme import JOINTS, MARK, WORD, Lexeme
 from .lexicon import FILLER, PIECE, fold, lexicon
 from .names import AMBIGUOUS_AFTER_NUMBER, AMBIGUOUS_SYMBOLS
+from .neighbours import settle
 from .text import mixed_script
 from .units import unit_at
 
-WORD, MARK = "WORD", "MARK"
 _PHRASE_PIECES = 9
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:[.][0-9]+)?(?:[eE][+-]?[0-9]+(?![A-Za-z]))?|\.[0-9]+"
@@ -30,32 +30,25 @@ _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 _CYRILLIC = re.compile(r"[Ѐ-ӿ]")
 _GLUED = re.compile(r"(?:(?![\u3400-\u9fff])[^\W_])+(?:-(?:(?![\u3400-\u9fff])[^\W_])+){1,12}")
 _SYMBOL = re.compile(r"[PIFABCR](?:-?[1-6](?:_[1-5])?|[mnabcde/])+(?![A-Za-z0-9])")
+_SYMBOLS_ONLY = re.compile(r"(?:[A-Z][a-z]?[0-9]*)+")
 _ASSIGNED = re.compile(r"\s*(?:=|为|是|∈)")
-_CHOSEN = re.compile(r"\s+(?:in|from|is|из|это)\s")
+_SITE_WORD = re.compile(r"[ -]?sites?(?![a-z])|位置?|[ -]позици\w+")
+_CHOSEN = re.compile(r"\s+(?:in|from|is|being|an?|are|из|это|-)\s")
 """Behind a letter that is no element: `A in Ca, Sr, Ba`."""
-_CHINESE_NUMBER = re.compile(r"[一二两三四五六七八九十百千]+")
+_CHINESE_NUMBER = re.compile(r"[〇零一二两三四五六七八九十百千万]+")
 _POWER_AFTER_NUMBER = re.compile(r"[\^⁰¹²³⁴⁵⁶⁷⁸⁹⁻]")
 _MARKS = {
     "<": "LT", ">": "GT", "<=": "LE", ">=": "GE", "≤": "LE", "≥": "GE", "=": "EQUALS", "==": "APPROX", "≈": "APPROX",
     "~": "APPROX", "±": "PLUS_MINUS", ",": "COMMA", "/": "SLASH", "+": "AND", "&": "AND", "€": "MONEY", "$": "MONEY",
-    "£": "MONEY", "¥": "MONEY", "-": "DASH", "(": FILLER, ")": FILLER,
+    "£": "MONEY", "¥": "MONEY", "₽": "MONEY", "№": FILLER, "-": "DASH", "(": FILLER, ")": FILLER,
 }  # fmt: skip
 _SUFFIXES = frozenset(split_words("free based containing bearing rich system"))
 _LOOKALIKES = frozenset(split_words("type like structured ion ray mesh doped"))
+_NAMED = frozenset(split_words("ELEMENT SYSTEM GROUP FORMULA"))
+_TYPES = frozenset(split_words("type structured"))
 _LISTING = frozenset(split_words("ELEMENT SYSTEM GROUP FORMULA CONTAINING WITHOUT ONLY MADE_OF"))
-_JOINTS = frozenset(split_words("COMMA AND OR SLASH"))
+_POWERS = {"十": 10, "百": 100, "千": 1000}
 _DIGITS = dict(zip("一二两三四五六七八九", (1, 2, 2, 3, 4, 5, 6, 7, 8, 9), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Lexeme:
-    """One token; `start` and `end` are places in the text."""
-
-    kind: str
-    value: Any
-    start: int
-    end: int
-    text: str
 
 
 def tokenise(text: str) -> tuple[Lexeme, ...]:
@@ -72,34 +65,7 @@ def tokenise(text: str) -> tuple[Lexeme, ...]:
             place += 1
         else:
             place = lexer.next(place)
-    return tuple(_joined(lexer.found, text))
-
-
-def _joined(found: list[Lexeme], text: str) -> list[Lexeme]:
-    """Hyphens between elements make a system, those and `~` between numbers a range; others mean nothing."""
-    out: list[Lexeme] = []
-    for index, token in enumerate(found):
-        before = out[-1] if out else None
-        after = found[index + 1] if index + 1 < len(found) else None
-        if token.kind == "DASH" or token.text == "~":
-            between = before is not None and after is not None
-            numbers = between and before.kind in {"NUMBER", "UNIT"} and after.kind == "NUMBER"  # type: ignore[union-attr]
-            if numbers:
-                out.append(Lexeme("TO", None, token.start, token.end, token.text))
-            elif token.kind != "DASH":
-                out.append(token)
-            continue
-        glued = before is not None and text[before.end : token.start] == "-"
-        if glued and before is not None and {token.kind, before.kind} <= {"ELEMENT", "SYSTEM"}:
-            members = dict.fromkeys((*_members(before), *_members(token)))
-            out[-1] = Lexeme("SYSTEM", tuple(members), before.start, token.end, text[before.start : token.end])
-            continue
-        out.append(token)
-    return out
-
-
-def _members(token: Lexeme) -> tuple[str, ...]:
-    return token.value if token.kind == "SYSTEM" else (token.value,)
+    return tuple(settle(lexer.found, text))
 
 
 class _Lexer:
@@ -157,6 +123,8 @@ class _Lexer:
             if taken == 1:
                 return None  # one element and a suffix: two tokens
             return self._add("SYSTEM", unique, place, end)
+        if rest and taken == 1 and rest[0].lower() in _TYPES and parts[0] not in SYMBOL_SET:
+            return None
         if rest and rest[0].lower() in _LOOKALIKES and (taken or rest[0].lower() == "ion"):
             return self._add("ASIDE", match.group(), place, match.end())
         strange = [p for p in parts if not self._elements_of(p)]
@@ -184,9 +152,14 @@ class _Lexer:
 
     def _site_end(self, letter: str, end: int) -> int | None:
         """Where a letter ends that stands for a site with elements given to it: `B = Ti or Zr`, `A in Ca, Sr`."""
+        stands_for_any = letter not in SYMBOL_SET or re.search(rf"(?<![A-Za-z])A[0-9]?{letter}", self.text)
+        named = _SITE_WORD.match(self.text, end)
+        if named and stands_for_any:
+            end = named.end()
         if _ASSIGNED.match(self.text, end):
             return end
-        stands_for_any = letter not in SYMBOL_SET or re.search(rf"(?<![A-Za-z])A[0-9]?{letter}", self.text)
+        if named and stands_for_any:
+            return end
         chosen = _CHOSEN.match(self.text, end)
         return chosen.end() if chosen and stands_for_any else None
 
@@ -208,9 +181,11 @@ class _Lexer:
         last = self._last()
         if text in AMBIGUOUS_AFTER_NUMBER and last is not None and last.kind == "NUMBER":
             return False
-        if text not in AMBIGUOUS_SYMBOLS:
+        if text not in AMBIGUOUS_SYMBOLS or re.match(rf"-(?:{'|'.join(sorted(_SUFFIXES))})\b", self.text[end:]):
             return True
-        before = next((t for t in reversed(self.found) if t.kind not in _JOINTS), None)
+        if last is not None and last.kind in _NAMED and re.match(r"\s+[a-z']{2,}", self.text[end:]):
+            return False  # `For Al-Ti-B I would like …`
+        before = next((t for t in reversed(self.found) if t.kind not in JOINTS), None)
         if before is not None and before.kind in _LISTING and not (last and last.kind == MARK):
             return True
         following = re.match(r"\s*(,|and\b|or\b|&|\+|/)?\s*([^\W\d_]+)", self.text[end : end + 40])
@@ -230,7 +205,7 @@ class _Lexer:
         if self.text[match.end() : match.end() + 1].isalpha() and self.text[match.end()].isascii():
             return None
         pattern = parse_pattern(word)
-        if pattern and (word in {"ABC", "ABX"} or any(c.isdigit() for c in word)):
+        if pattern and (word in {"ABC", "ABX", "AB", "AX", "MX"} or any(c.isdigit() for c in word)):
             return self._add("PATTERN", pattern, place, match.end())
         counts = parse_formula(word)
         if counts is None:
@@ -274,7 +249,7 @@ class _Lexer:
             return None
         last = self._last()
         named = last is not None and last.kind == "SPACE_GROUP"
-        if not named and not (len(match.group()) > 3 and not FORMULA.fullmatch(match.group())):
+        if not named and not (len(match.group()) > 3 and not _SYMBOLS_ONLY.fullmatch(match.group())):
             return None
         return self._add("HM", number, place, match.end())
 
@@ -346,11 +321,16 @@ class _Lexer:
 
 
 def _chinese_number(text: str) -> float:
-    total, digit = 0, 0
+    """`三十五`, `一百零五`, `一万二千`; digits in a row are read one by one (`二〇`)."""
+    if len(text) > 1 and not set(text) & {"十", "百", "千", "万"}:
+        return float("".join(str(_DIGITS.get(character, 0)) for character in text))
+    total, part, digit = 0, 0, 0
     for character in text:
         if character in _DIGITS:
             digit = _DIGITS[character]
-        else:
-            total += (digit or 1) * {"十": 10, "百": 100, "千": 1000}[character]
+        elif character == "万":
+            total, part, digit = total + (part + digit or 1) * 10_000, 0, 0
+        elif character in _POWERS:
+            part += (digit or 1) * _POWERS[character]
             digit = 0
-    return float(total + digit)
+    return float(total + part + digit)

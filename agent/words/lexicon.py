@@ -23,8 +23,10 @@ _LETTER = rf"(?:(?![{_HAN}])[^\W_])"
 PIECE = re.compile(rf"[{_HAN}]|{_LETTER}+(?:\.(?=[^\W\d_]){_LETTER}+)?(?:'{_LETTER}+)*")
 """A Chinese character, or a word."""
 
-_RUSSIAN_SINGULAR = ("", "а", "у", "ом", "е", "ная", "ный", "ного", "ной")
-_RUSSIAN_PLURAL = ("ы", "ов", "ам", "ами", "ах", "ные", "ных")
+_RUSSIAN_SINGULAR = ("", "а", "у", "ом", "е", "ная", "ный", "ное", "ного", "ной", "ную", "ным", "ном")
+_RUSSIAN_PLURAL = ("ы", "ов", "ам", "ами", "ах", "ные", "ных", "ным", "ными")
+_RUSSIAN_IY = ("и", "ий", "ия", "ию", "ием", "ии", "иев*")
+"""Endings of elements such as `калий`; a bare stem would take `калибровка` for one."""
 
 MULTIPLES: dict[str, dict[str, tuple[int, int]]] = {
     "en": {
@@ -37,6 +39,8 @@ MULTIPLES: dict[str, dict[str, tuple[int, int]]] = {
 """Prefix of a class of compounds to the numbers of metal and non-metal atoms: `dioxide`, `диоксид`, `二氧化`."""
 
 FILLER = "FILLER"
+OTHERS = "others"
+"""Value of words that leave out all of a class but what is named: `no other rare earths`."""
 Meaning = tuple[str, Any]
 """Type of a token, and its value."""
 
@@ -112,9 +116,9 @@ def lexicon() -> Lexicon:
         found.add((row.name, row.label), "PROPERTY", row.name)
         for synonyms in row.synonyms.values():
             found.add(synonyms, "PROPERTY", row.name)
-    for name, languages in UNAVAILABLE.items():
-        for synonyms in languages.values():
-            found.add(synonyms, "UNAVAILABLE", name)
+    for name in UNAVAILABLE:
+        for table in tables.values():
+            found.add(table["unavailable"][name], "UNAVAILABLE", name)
     for name, symbol in ENGLISH_NAMES.items():
         found.add((name,), "ELEMENT", symbol)
     for language, table in tables.items():
@@ -122,6 +126,9 @@ def lexicon() -> Lexicon:
         _add_numbers(found, table)
         for kind, phrases in table["terminals"].items():
             found.add(phrases, kind)
+            if language == "en" and kind in ("LE", "GE"):
+                # `but no more than` must not begin as `but no …`, which leaves out.
+                found.add(tuple(f"but {p.strip()}" for p in phrases.split("|")), kind)
     for table in tables.values():
         found.add(tuple(table["filler"]["words"].split()), FILLER)
     return found
@@ -137,7 +144,10 @@ def _add_chemistry(found: Lexicon, language: str, table: dict[str, Any]) -> None
     if language == "zh":
         elements = dict(zip(SYMBOLS, elements["all"].split(), strict=True))
     for symbol, phrases in elements.items():
-        found.add(phrases, "ELEMENT", symbol)
+        if language == "ru":
+            _add_russian_element(found, symbol, tuple(p.strip() for p in phrases.split(" | ")))
+        else:
+            found.add(phrases, "ELEMENT", symbol)
     for name, phrases in table["prototypes"].items():
         found.add(_plurals(language, phrases), "PROTOTYPE", name)
     for key, kind in (("classes", "CLASS"), ("any_of_classes", "ANY_CLASS")):
@@ -163,6 +173,17 @@ def _add_chemistry(found: Lexicon, language: str, table: dict[str, Any]) -> None
         found.add(phrases, "DIMENSION", int(name))
     for name, phrases in table["centrosymmetric"].items():
         found.add(phrases, "CENTRE", name == "true")
+
+
+def _add_russian_element(found: Lexicon, symbol: str, phrases: tuple[str, ...]) -> None:
+    for phrase in phrases:
+        stem = phrase.rstrip("*")
+        if phrase.endswith("и*"):
+            found.add(tuple(stem[:-1] + ending for ending in _RUSSIAN_IY), "ELEMENT", symbol)
+        else:
+            found.add((phrase,), "ELEMENT", symbol)
+        bearing = tuple(stem + link + "содержащ*" for link in ("", "й", "о"))
+        found.add(bearing, "BEARING", (symbol,))
 
 
 def _add_multiple(found: Lexicon, phrase: str, kind: str, value: tuple[str, ...], numbers: tuple[int, int]) -> None:
@@ -220,6 +241,13 @@ def _add_numbers(found: Lexicon, table: dict[str, Any]) -> None:
     for what, phrases in table["extremes"].items():
         direction, _, vague = what.partition("_")
         found.add(phrases, "EXTREME", (direction, bool(vague)))
+    found.add(table["without_others"]["words"], "WITHOUT", OTHERS)
+    for direction, phrases in table["correlatives"].items():
+        found.add(phrases, "CORRELATIVE", (direction, False))
+    for kind, direction in (("LE", "maximise"), ("GE", "minimise")):
+        found.add(table["extreme_or_bound"][kind], kind, (direction, False))
+    for kind, phrases in table["on_either_side"].items():
+        found.add(phrases, kind, True)
 
 
 def _plurals(language: str, phrases: str) -> tuple[str, ...]:

@@ -43,3 +43,9 @@ TWO_LETTER_WORDS = frozenset(
 
 METHODS = frozenset(split_words("pbe0 r2scan hse06 hse03 d3 mp2 b3lyp g0w0 m3gnet chgnet pbesol"))
 """Names of methods that look like formulas with a mistake."""
+
+PROTOTYPE_FORMULAS = {
+    "NaCl": "rocksalt", "CsCl": "cesium chloride", "ZnS": "zincblende", "CaF2": "fluorite", "CaTiO3": "perovskite",
+    "MgAl2O4": "spinel", "FeS2": "pyrite", "Al2O3": "corundum", "CuFeS2": "chalcopyrite",
+}  # fmt: skip
+"""Minerals whose formula names a structure type: `NaCl-type`."""

@@ -10,19 +10,15 @@ from typing import Any
 
 from lark import Tree
 
-from ...tools.core.elements import IUPAC_GROUPS
 from ...tools.core.errors import GoalError
 from ...tools.core.properties import get_property
 from ...tools.core.stoichiometry import sites_of
+from .chemistry import Chemistry
 from .counting import Counting
 from .islands import Clause
-from .lexer import Lexeme
-from .naming import formula_of, multiple_of
-from .request import Bound, Mention, Request, Wish
+from .lexeme import Lexeme
+from .request import Bound, Request, Wish
 from .values import claim_of, parts, token_of, tokens_of, trees_of
-
-_OPEN = frozenset({"HITS", "USE", "PROTOTYPE", "PATTERN"})
-"""What follows elements that are not meant alone: `Li compounds`, `Ni half-Heusler`."""
 
 
 class Reading:
@@ -32,26 +28,30 @@ class Reading:
         self.request = Request()
         self.unread: set[int] = set()
         """Tokens of clauses that change nothing."""
+        self.aside_from: set[int] = set()
+        """Those of them that are told in a note instead of asked about."""
         self._text = text
         self._tokens = tokens
         self._number = 0
         self._clause: Clause | None = None
         self._counting = Counting(self.request, self.said)
+        self._chemistry = Chemistry(self.request, tokens, self.said)
 
     def read(self, clauses: Sequence[Clause]) -> Request:
         """Take in every clause. Raises GoalError for what cannot be meant."""
         for number, clause in enumerate(clauses):
-            self._number, self._clause = number, clause
+            self._number, self._clause, self._chemistry.clause = number, clause, clause
             tree = clause.tree.children[0]
             assert isinstance(tree, Tree)
-            rule: Callable[[Tree[Any]], None] = getattr(self, tree.data, None) or getattr(self._counting, tree.data)
+            owner = next(o for o in (self, self._counting, self._chemistry) if hasattr(o, tree.data))
+            rule: Callable[[Tree[Any]], None] = getattr(owner, tree.data)
             rule(tree)
             if number and self._in_each_round(clauses[number - 1], clause):
                 question = f"Are '{self.said()}' meant for each round, or for all rounds together?"
                 self.request.questions.append((question, "for all rounds together"))
-            if self._counting.refused:
+            if self._counting.refused or self._chemistry.refused:
                 self.unread.update(clause.taken)
-                self._counting.refused = False
+                self._counting.refused = self._chemistry.refused = False
         return self.request
 
     def _in_each_round(self, before: Clause, clause: Clause) -> bool:
@@ -99,15 +99,33 @@ class Reading:
 
     def wish(self, tree: Tree[Any]) -> None:
         """`highest bulk modulus`, `density as low as possible`, `best band gap`."""
-        found = [t for t in tokens_of(tree) if t.kind == "EXTREME"]
+        found = [t for t in tokens_of(tree) if t.kind in ("EXTREME", "CORRELATIVE")]
         direction, vague = found[0].value if found else ("improve", False)
-        for token in (t for t in tokens_of(tree) if t.kind == "PROPERTY"):
-            self._want(token.value, direction, vague)
+        names = [t.value for t in tokens_of(tree) if t.kind == "PROPERTY"]
+        for name in names:
+            self._want(name, direction, vague)
+        self._keep(names[-1], [Bound(*b) for b in _second(tree)])
 
     def adjective(self, tree: Tree[Any]) -> None:
         """`densest`: one word that is an extremum of a property."""
         direction, name = token_of(tree, "ADJECTIVE").value
-        self._want(name, direction, True)
+        kind, _, vague = direction.partition("_")
+        self._want(name, kind, bool(vague), superlative=not vague)
+
+    def weights(self, tree: Tree[Any]) -> None:
+        """`weight 3`, `weights 0.6 and 0.4`, `three times as important as`: of what was said before."""
+        self.request.weights.append((self._number, self._factors(tree)))
+
+    def property_weight(self, tree: Tree[Any]) -> None:
+        """`gap weight 2`, `the gap counts twice as much as the density`."""
+        factors = self._factors(tree) or (token_of(tree, "TIMES_AS_IMPORTANT").value,)
+        self.request.property_weights[token_of(tree, "PROPERTY").value] = factors[0]
+
+    def _factors(self, tree: Tree[Any]) -> tuple[float, ...]:
+        quantities = [claim_of(Tree("claim", [q]))[0] for q in trees_of(tree, "quantity")]
+        if any(q.unit is not None or q.value <= 0 for q in quantities):
+            raise GoalError(f"'{self.said()}': a weight is a positive number.", "Say for instance 'weight 2'.")
+        return tuple(q.value for q in quantities)
 
     def stability(self, tree: Tree[Any]) -> None:
         """`stable`, `ground state`."""
@@ -116,7 +134,12 @@ class Reading:
         for claim in trees_of(tree, "claim"):
             self._keep("energy_above_hull", [Bound("upper", b.value, b.unit) for b in claim_of(claim)])
 
-    def _want(self, name: str, direction: str, vague: bool) -> None:
+    def few(self, tree: Tree[Any]) -> None:
+        """`the three most stable`."""
+        self.stability(Tree("stability", [tree.children[-1]]))
+        self._counting.wanted(tree)
+
+    def _want(self, name: str, direction: str, vague: bool, superlative: bool = False) -> None:
         row = get_property(name)
         said = self.said()
         if direction == "improve":
@@ -125,9 +148,9 @@ class Reading:
                 raise GoalError(f"'{said}' does not say which way.", remedy)
             direction = "minimise" if row.better == "lower" else "maximise"
             self.request.assumptions.append(f"'{said}' read as: {direction} {row.label}")
-        elif vague:
+        elif vague or superlative:
             self.request.assumptions.append(f"'{said}' gives no number; read as: {direction} {row.label}")
-        self.request.wishes.append(Wish(name, direction, clause=self._number))  # type: ignore[arg-type]
+        self.request.wishes.append(Wish(name, direction, vague=vague, clause=self._number))  # type: ignore[arg-type]
 
     def _keep(self, name: str, bounds: list[Bound]) -> None:
         for bound in bounds:
@@ -137,209 +160,6 @@ class Reading:
                 kept = Bound("upper", bound.value, bound.unit)
             self.request.bounds.append((name, kept, self._number))
 
-    # --- chemistry -----------------------------------------------------------------------------
-
-    def exclusion(self, tree: Tree[Any]) -> None:
-        """`without Pb`, `no halides`, `not stable`."""
-        for listed in trees_of(tree, "list"):
-            self._exclude(self._elements(listed, only_elements=True))
-        for classes in trees_of(tree, "classes"):
-            for token in tokens_of(classes):
-                if token.kind in ("CLASS", "COMPOUND") and len(token.value) > 1:
-                    raise GoalError(f"'{self.said()}': only elements can be excluded.", "Name them.")
-                if token.kind in ("CLASS", "COMPOUND", "ANY_CLASS"):
-                    self._exclude(token.value)
-        if trees_of(tree, "stability"):
-            self._counting.refused = True
-
-    def freedom(self, tree: Tree[Any]) -> None:
-        """`Pb-free`, `lead- and cadmium-free`, `non-toxic`."""
-        for listed in trees_of(tree, "list"):
-            self._exclude(self._elements(listed, only_elements=True))
-        for token in (t for t in tokens_of(tree) if t.kind in ("NON_GROUP", "FREE_OF")):
-            self._exclude(token.value)
-
-    def containing(self, tree: Tree[Any]) -> None:
-        """`containing Li and P`, `with sodium or potassium`, `Li-based`."""
-        (listed,) = trees_of(tree, "list")
-        for item in trees_of(listed, "item"):
-            token = tokens_of(item)[-1]
-            if token.kind == "FORMULA":
-                self.request.formulas.setdefault(token.text, dict(token.value))
-            elif token.kind == "SYSTEM":
-                self.request.systems.append(token.value)
-        self._require_listed(listed, skip=("FORMULA", "SYSTEM"))
-
-    def made_of(self, tree: Tree[Any]) -> None:
-        """`made of Al and Ni`: these and no others."""
-        self.request.systems.append(self._elements(trees_of(tree, "list")[0]))
-
-    def only(self, tree: Tree[Any]) -> None:
-        """`only Li, P and S`: no others, and none of them must be in."""
-        elements = self._elements(trees_of(tree, "list")[0])
-        for element in elements:
-            self.request.only.setdefault(element, self.said())
-        said = f"'{self.said()}': each of {', '.join(elements)} may be used, none alone must"
-        self.request.assumptions.append(said)
-
-    def compound(self, tree: Tree[Any]) -> None:
-        """`Li-P-S`, `NaCl`, `lithium oxides`, `oxides of Ti`, `zinc oxide`, `Na, Cl`."""
-        listed = trees_of(tree, "list")
-        classes = [t for c in trees_of(tree, "classes") for t in tokens_of(c) if t.kind not in _JOINTS]
-        if not listed:
-            self._classes(classes)
-        elif not classes:
-            self._named(listed[0])
-        elif any(t.kind in ("SYSTEM", "FORMULA") for t in tokens_of(listed[0])):
-            self._named(listed[0])
-            self._classes(classes)
-        else:
-            self._of_class(listed[0], classes)
-
-    def site(self, tree: Tree[Any]) -> None:
-        """`A = Li or Na`."""
-        listed = trees_of(tree, "list")[0]
-        elements = self._elements(listed)
-        self._require(elements, either=len(elements) > 1)
-
-    def _named(self, listed: Tree[Any]) -> None:
-        items = trees_of(listed, "item")
-        first = tokens_of(items[0])[-1]
-        if len(items) == 1 and first.kind == "FORMULA":
-            self.request.formulas.setdefault(first.text, dict(first.value))
-            return
-        systems = [t for item in items for t in tokens_of(item) if t.kind in ("SYSTEM", "FORMULA")]
-        for token in systems:
-            if token.kind == "SYSTEM":
-                self.request.systems.append(token.value)
-            else:
-                self.request.formulas.setdefault(token.text, dict(token.value))
-        self.request.either_system |= bool(systems) and (self._either(listed) or self._after_or())
-        elements = self._elements(listed, skip=("SYSTEM", "FORMULA"))
-        if not elements:
-            return
-        groups = any(t.kind in ("GROUP", "COLUMN") for item in items for t in tokens_of(item))
-        if groups:
-            self._require_listed(listed, skip=("SYSTEM", "FORMULA"))
-            return
-        mention = Mention(self.said(), elements, self._either(listed), self._followed_by_open_noun())
-        self.request.mentions.append(mention)
-
-    def _classes(self, tokens: Sequence[Lexeme]) -> None:
-        for token in tokens:
-            if token.kind == "ANY_CLASS":
-                self.request.any_classes.append((token.text, token.value))
-            elif token.kind == "ONLY_GROUP":
-                self.request.only_of_class = True
-                for element in token.value:
-                    self.request.only.setdefault(element, token.text)
-            else:
-                self.request.classes.append((token.text, token.value))
-            self._multiple(token)
-
-    def _multiple(self, token: Lexeme) -> None:
-        """`dioxides`, `transition metal dichalcogenides`: the class says the stoichiometry."""
-        numbers = multiple_of(token.text)
-        if numbers is not None and token.kind != "ONLY_GROUP":
-            other = "X" if token.kind == "ANY_CLASS" else token.value[0]
-            self.request.patterns.append((("M", numbers[0]), (other, numbers[1])))
-
-    def _of_class(self, listed: Tree[Any], classes: Sequence[Lexeme]) -> None:
-        elements = self._elements(listed)
-        groups = any(t.kind in ("GROUP", "COLUMN") for t in tokens_of(listed))
-        closed = all(t.kind == "COMPOUND" for t in classes) and not groups
-        numbers = multiple_of(classes[0].text) if len(classes) == 1 else None
-        if closed and numbers is not None and len(elements) == 1:
-            counts = formula_of(elements[0], classes[0].value[0], numbers)
-            self.request.formulas.setdefault(self.said(), counts)
-            shown = "".join(f"{s}{n if n > 1 else ''}" for s, n in counts.items())
-            self.request.assumptions.append(f"'{self.said()}' read as {shown}")
-            return
-        if closed and numbers is not None and self._either(listed):
-            self._multiple(classes[0])
-        if closed and len(classes) > 1:
-            self._one_of_several([e for t in classes for e in t.value], elements)
-            return
-        if closed and self._either(listed):
-            self._one_of_several(elements, classes[0].value)
-            return
-        if not closed and len(elements) > 2 and not groups and _only_commas(listed):
-            said = f"'{self.said()}' read as: at least one of {', '.join(elements)}"
-            self.request.assumptions.append(said)
-            self._require(elements, either=True)
-            self._classes(classes)
-            return
-        if closed:
-            both = tuple(dict.fromkeys((*elements, *classes[0].value)))
-            self.request.systems.append(both)
-            self.request.either_system |= self._after_or()
-            said = f"'{self.said()}' read as the system {'-'.join(both)} and no other element"
-            self.request.assumptions.append(said)
-            return
-        self._require_listed(listed)
-        self._classes(classes)
-
-    def _one_of_several(self, elements: Sequence[str], members: Sequence[str]) -> None:
-        """`titanium or zirconium carbide`, `zinc oxide or sulfide`: one of two systems."""
-        self.request.any_of.append((self.said(), tuple(elements)))
-        for element in members:
-            self.request.required.setdefault(element, self.said())
-        for element in (*elements, *members):
-            self.request.only.setdefault(element, self.said())
-        self.request.element_counts.append((len(members) + 1, len(members) + 1))
-
-    def _require_listed(self, listed: Tree[Any], skip: Sequence[str] = ()) -> None:
-        """Elements joined by `and` all have to be in, of a group one; joined by `or`, one of all."""
-        if any(t.kind == "OR" for j in trees_of(listed, "or_joint") for t in tokens_of(j)):
-            self._require(self._elements(listed, skip=skip), either=True)
-            return
-        for item in trees_of(listed, "item"):
-            tokens = tokens_of(item)
-            kind = tokens[0].kind if len(tokens) == 1 else "COLUMN"
-            if kind not in skip:
-                self._require(self._elements(Tree("list", [item])), either=kind in ("GROUP", "COLUMN"))
-
-    def _require(self, elements: Sequence[str], either: bool) -> None:
-        if either and len(elements) > 1:
-            self.request.any_of.append((self.said(), tuple(elements)))
-        else:
-            for element in elements:
-                self.request.required.setdefault(element, self.said())
-
-    def _exclude(self, elements: Sequence[str]) -> None:
-        for element in elements:
-            self.request.excluded.setdefault(element, self.said())
-
-    def _elements(self, listed: Tree[Any], only_elements: bool = False, skip: Sequence[str] = ()) -> tuple[str, ...]:
-        found: list[str] = []
-        for item in trees_of(listed, "item"):
-            tokens = tokens_of(item)
-            kind = tokens[0].kind if len(tokens) == 1 else "COLUMN"
-            if kind in skip:
-                continue
-            if kind in ("FORMULA", "SYSTEM") and only_elements:
-                raise GoalError(f"'{tokens[0].text}': only elements can be excluded.", "Name them.")
-            if kind == "ELEMENT":
-                found.append(tokens[0].value)
-            elif kind == "COLUMN":
-                found += _column(next(t for t in tokens if t.kind == "NUMBER"))
-            else:
-                found += tuple(tokens[0].value)
-        return tuple(dict.fromkeys(found))
-
-    def _either(self, listed: Tree[Any]) -> bool:
-        groups = [t for item in trees_of(listed, "item") for t in tokens_of(item) if t.kind in ("GROUP", "COLUMN")]
-        return bool(groups) or any(t.kind == "OR" for j in trees_of(listed, "or_joint") for t in tokens_of(j))
-
-    def _after_or(self) -> bool:
-        start = self._clause.start if self._clause is not None else 0
-        return start > 0 and self._tokens[start - 1].kind == "OR"
-
-    def _followed_by_open_noun(self) -> bool:
-        assert self._clause is not None
-        after = [t.kind for t in self._tokens[self._clause.end : self._clause.end + 3] if t.kind != "FILLER"]
-        return bool(after) and after[0] in _OPEN
-
     # --- structure and the rest ----------------------------------------------------------------
 
     def prototypes(self, tree: Tree[Any]) -> None:
@@ -348,13 +168,13 @@ class Reading:
 
     def space_group(self, tree: Tree[Any]) -> None:
         """`space group 225`, `space group Fm-3m`."""
-        token = tokens_of(tree)[-1]
-        if token.kind == "HM":
-            self.request.space_groups.append(token.value)
-            return
-        if token.value != int(token.value) or not 1 <= token.value <= 230:
-            raise GoalError(f"There is no space group {token.value:g}.", "Give a number from 1 to 230.")
-        self.request.space_groups.append(int(token.value))
+        for token in tokens_of(tree):
+            if token.kind == "HM":
+                self.request.space_groups.append(token.value)
+            elif token.kind == "NUMBER":
+                if token.value != int(token.value) or not 1 <= token.value <= 230:
+                    raise GoalError(f"There is no space group {token.value:g}.", "Give a number from 1 to 230.")
+                self.request.space_groups.append(int(token.value))
 
     def crystal_systems(self, tree: Tree[Any]) -> None:
         """`cubic`, `tetragonal or orthorhombic`."""
@@ -383,7 +203,7 @@ class Reading:
         if token.kind == "EVALUATOR":
             request.evaluators.append(token.value)
         elif token.kind == "TIMES_AS_IMPORTANT":
-            request.weights.append((self._number, token.value))
+            request.weights.append((self._number, (token.value,)))
         else:
             setattr(request, token.kind.lower(), True)
 
@@ -391,14 +211,12 @@ class Reading:
         """What must not be read as chemistry: comparisons (`like NaCl`), and uses that nothing here models."""
         assert self._clause is not None
         self.unread.update(self._clause.taken)
+        self.aside_from.update(self._clause.taken)
         for token in tokens_of(tree):
             if token.kind == "USE":
                 self.request.notes.append(f"'{token.text}': {token.value}, so it does not steer the search")
         if trees_of(tree, "list"):
             self.request.notes.append(f"'{self.said()}' read as a comparison, not as a composition")
-
-
-_JOINTS = frozenset({"COMMA", "AND", "OR", "SLASH"})
 
 
 def _second(tree: Tree[Any]) -> list[tuple[Any, float, str | None]]:
@@ -407,15 +225,3 @@ def _second(tree: Tree[Any]) -> list[tuple[Any, float, str | None]]:
     if not rest:
         return []
     return [(b.kind, b.value, b.unit) for b in claim_of(Tree("claim", rest))]
-
-
-def _only_commas(listed: Tree[Any]) -> bool:
-    """Whether a list is one without `and`: `Ti, V, Nb`."""
-    joints = [t.kind for j in trees_of(listed, "or_joint") for t in tokens_of(j)]
-    return bool(joints) and set(joints) == {"COMMA"}
-
-
-def _column(token: Lexeme) -> tuple[str, ...]:
-    if token.value not in IUPAC_GROUPS:
-        raise GoalError(f"There is no group {token.value:g} of the periodic table.", "Give a number from 1 to 18.")
-    return IUPAC_GROUPS[int(token.value)]

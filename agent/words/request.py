@@ -27,6 +27,8 @@ class Wish:
     direction: Direction
     bounds: tuple[Bound, ...] = ()
     weight: float = 1.0
+    vague: bool = False
+    """Said by a word such as `high`, which a bound on the same property only makes precise."""
     clause: int = -1
     """Number of the clause that says it."""
 
@@ -60,17 +62,28 @@ class Request:
     only_of_class: bool = False
     """Whether `only` comes of a class of compounds (`intermetallics`)."""
     excluded: dict[str, str] = field(default_factory=dict)
+    permitted: list[str] = field(default_factory=list)
+    """Exceptions from what is excluded."""
+    excepted: list[str] = field(default_factory=list)
+    """Excluded by a word such as `except`, which `no other metals` behind it turns round."""
+    others_excluded: list[str] = field(default_factory=list)
+    """Excluded unless the request asks for them: `no other rare earths`."""
     classes: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     any_classes: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     anything: bool = False
     element_counts: list[tuple[int, int | None]] = field(default_factory=list)
+    closed_choice: bool = False
+    """Whether a crystal is made of the choices alone."""
+    parts: int | None = None
+    """Elements of a crystal where only the choices say it (`made of Zn or Cd and S or Se`: two)."""
     max_atoms: list[int] = field(default_factory=list)
 
     bounds: list[tuple[str, Bound, int]] = field(default_factory=list)
     """Property, bound, and the number of the clause."""
     wishes: list[Wish] = field(default_factory=list)
-    weights: list[tuple[int, float]] = field(default_factory=list)
-    """Number of the clause whose property counts so many times as much."""
+    weights: list[tuple[int, tuple[float, ...]]] = field(default_factory=list)
+    """Number of the clause that says the weights of the properties before it, the last for the nearest."""
+    property_weights: dict[str, float] = field(default_factory=dict)
     stability: list[Stability] = field(default_factory=list)
     pareto: bool = False
 

@@ -7,7 +7,7 @@ from typing import Any
 from lark import Token, Tree
 
 from ...tools.core.errors import GoalError
-from .lexer import Lexeme
+from .lexeme import Lexeme
 from .request import Bound, Kind
 
 _KINDS: dict[str, Kind] = {"LE": "upper", "LT": "upper", "UP_TO": "upper", "GE": "lower", "GT": "lower"}

@@ -121,8 +121,16 @@ def _space(row: dict[str, Any]) -> ChemicalSpace:
 
 
 def facts(goal: GoalSpec) -> dict[str, Any]:
-    """A goal as plain data; the order of conditions does not matter, nor the last digit of a converted number."""
+    """A goal as plain data; the order of conditions does not matter, nor the last digit of a converted number, nor an
+    allowed element that no crystal has room for."""
     found = goal.model_dump(mode="json", exclude={"text"})
+    space = goal.space
+    apart = sum(len(group) for group in space.any_of) == len({e for group in space.any_of for e in group})
+    if apart and len(space.required) + len(space.any_of) == space.n_elements[1]:
+        spoken_for = {*space.required, *(e for group in space.any_of for e in group)}
+        found["space"]["allowed"] = sorted(spoken_for & set(space.allowed))
+    groups = [set(group) for group in space.any_of]
+    found["space"]["any_of"] = [sorted(g) for g in sorted(map(sorted, groups)) if not any(o < set(g) for o in groups)]
     found["constraints"] = sorted(
         (c.property, c.lower and float(f"{c.lower:.9g}"), c.upper and float(f"{c.upper:.9g}")) for c in goal.constraints
     )
