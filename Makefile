@@ -47,7 +47,7 @@ constraints:
 	$(PYTHON) -m venv .venv-pins
 	.venv-pins/bin/pip install --quiet --upgrade pip setuptools wheel
 	.venv-pins/bin/pip install --quiet torch==2.13.0
-	.venv-pins/bin/pip install --quiet -e '.[dev,dft]'
+	.venv-pins/bin/pip install --quiet -e '.[dev,dft,benchmarks]'
 	(echo 'fastapi<0.155'; .venv-pins/bin/pip list --format=freeze --exclude-editable | grep -v '^fastapi==') | \
 		sed 's/+cpu$$//' | grep -v '^lodestone' > constraints.txt
 	rm -rf .venv-pins

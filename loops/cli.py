@@ -72,6 +72,24 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("directory", type=Path, metavar="DIR")
         _json_flag(command)
 
+    pick = commands.add_parser("pick", help="which rows of a table to measure next; needs no campaign")
+    pick.add_argument("table", type=Path, metavar="TABLE", help="CSV file with a header; measured rows have a target")
+    pick.add_argument("--target", required=True, metavar="COLUMN", help="column of the outcome")
+    pick.add_argument("--maximise", "--maximize", action="store_true", help="high is good")
+    pick.add_argument("--minimise", "--minimize", action="store_true", help="low is good")
+    pick.add_argument("--aim", type=float, metavar="V", help="this value is wanted")
+    pick.add_argument("--above", type=float, metavar="V", help="find all rows above (and, with --below, between)")
+    pick.add_argument("--below", type=float, metavar="V", help="find all rows below")
+    pick.add_argument("--boundary", type=float, metavar="V", help="learn where the outcome passes this value")
+    pick.add_argument("--map", action="store_true", help="learn the outcome everywhere")
+    pick.add_argument("-n", "--count", type=int, default=1, metavar="N", help="rows wanted (default: 1)")
+    pick.add_argument("--pool", type=Path, metavar="FILE", help="more rows that can be measured; of any length")
+    pick.add_argument("--ignore", nargs="*", default=[], metavar="COLUMN", help="columns that say nothing")
+    pick.add_argument("--repeat", action="store_true", help="measured rows may be picked again")
+    pick.add_argument("--out", type=Path, metavar="FILE", help="write the picks as CSV")
+    pick.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the sample of models")
+    _json_flag(pick)
+
     serve = commands.add_parser("serve", help="look after all campaigns of a folder, for weeks")
     serve.add_argument("root", type=Path, nargs="?", default=Path("campaigns"), metavar="ROOT")
     serve.add_argument("--status", action="store_true", help="show what the service knows, and end")
@@ -148,6 +166,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # moyopy remarks on every supercell that it was given one; that is no news to anybody here.
     logging.getLogger("moyo").setLevel(logging.ERROR)
     try:
+        if options.command == "pick":
+            from .pick import pick
+
+            return pick(options)
         from . import commands
 
         return int(getattr(commands, options.command)(options))

@@ -1,0 +1,243 @@
+"""`lodestone pick`: which rows of a table deserve the next measurements. No campaign: a file in, a list out."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ..surrogate.tables import Aim, Pick, Survey, TablePicker
+from ..surrogate.tables.words import reason
+from ..tools.core.errors import ToolError
+from .tablefile import MAX_MEASURED, Reading, TableFile, is_blank, number
+
+SHOWN_COLUMNS = 8
+"""Columns of the table that are printed; `--out` has them all."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row that can be measured, by its place in its file."""
+
+    line: int
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was picked, and what a user should know of it."""
+
+    aim: Aim
+    names: tuple[str, ...]
+    picks: tuple[tuple[Pick, Candidate], ...]
+    best: float | None
+    measured: int
+    notes: tuple[str, ...]
+
+
+def aim_of(options: argparse.Namespace) -> Aim:
+    """The aim that the flags name; one of them, or `--above` with `--below`."""
+    kinds = {
+        "maximise": Aim("maximise") if options.maximise else None,
+        "minimise": Aim("minimise") if options.minimise else None,
+        "aim": Aim("target", value=options.aim) if options.aim is not None else None,
+        "boundary": Aim("boundary", value=options.boundary) if options.boundary is not None else None,
+        "map": Aim("map") if options.map else None,
+        "above/below": (
+            Aim("within", lower=options.above, upper=options.below)
+            if options.above is not None or options.below is not None
+            else None
+        ),
+    }
+    named = [a for a in kinds.values() if a is not None]
+    if len(named) != 1:
+        raise ToolError(
+            "No aim is given." if not named else "More than one aim is given.",
+            "Say one of --maximise, --minimise, --aim V, --above V, --below V, --boundary V, --map.",
+        )
+    return named[0]
+
+
+def pick_rows(
+    table: Path, target: str, aim: Aim, count: int, *, pool: Path | None = None, ignore: tuple[str, ...] = (),
+    seed: int = 0, repeat: bool = False,
+) -> Result:  # fmt: skip
+    """Rank the rows that deserve a measurement next.
+
+    Args:
+        table: a text file with a header; rows with a number in column `target` are measured, the others can be.
+        target: column of the outcome.
+        aim: what is wanted of it.
+        count: rows wanted.
+        pool: another file of rows that can be measured; read as a stream.
+        ignore: columns that say nothing, such as names and remarks.
+        seed: of the sample of hyperparameters.
+        repeat: whether measured rows may be picked again.
+
+    Raises:
+        ToolError: with what is wrong in which line and what to do.
+    """
+    if count < 1:
+        raise ToolError(f"{count} rows are wanted.", "Ask for at least 1.")
+    file = TableFile.open(table)
+    place = file.index(target)
+    for name in ignore:
+        file.index(name)
+    used = [n for n in file.names if n != target and n not in ignore]
+    if not used:
+        raise ToolError(f"{table} has no column besides the target.", "Add the settings of each measurement.")
+    source = file if pool is None else TableFile.open(pool)
+    reading = Reading(file, used)
+    elsewhere = reading if pool is None else Reading(source, used)
+    measured: list[tuple[int, list[str], float]] = []
+    for line, cells in file.rows():
+        reading.see(line, cells)
+        value = _outcome(file, target, line, cells[place])
+        if value is not None:
+            measured.append((line, cells, value))
+            if len(measured) > MAX_MEASURED:
+                raise ToolError(f"More than {MAX_MEASURED} rows are measured.", "Give a part of them.")
+    if pool is not None:
+        for line, cells in source.rows():
+            elsewhere.see(line, cells)
+            reading.see(line, [cells[source.index(n)] if n in source.names else "" for n in file.names])
+    reading.settle()
+    elsewhere.adopt(reading)
+
+    def candidates() -> Iterator[Candidate]:
+        blank = source.names.index(target) if target in source.names else None
+        for line, cells in source.rows():
+            if blank is None or is_blank(cells[blank]) or repeat:
+                yield Candidate(line, tuple(cells))
+
+    rows = (reading.values(cells) for _, cells, _ in measured)
+    survey = Survey(used).add(rows).add(elsewhere.values(c.cells) for c in candidates())
+    space = survey.space()
+    picker = TablePicker(space, aim, seed)
+    picker.tell([reading.values(cells) for _, cells, _ in measured], [value for _, _, value in measured])
+    picks = picker.ask((elsewhere.values(c.cells) for c in candidates()), count, repeat)
+    if not picks:
+        raise ToolError(
+            f"No row is left to pick: every row of {source.path} has a value in {target!r} or equals one that has.",
+            "Leave the target blank in rows that can be measured, name them with --pool, or allow --repeat.",
+        )
+    found = _found(candidates(), {p.place for p in picks})
+    notes = list(space.notes)
+    if len(picks) < count:
+        notes.append(f"only {len(picks)} different rows can be picked")
+    if not measured:
+        notes.append("nothing is measured yet: the picks are spread over the table")
+    pairs = tuple((p, found[p.place]) for p in picks)
+    return Result(aim, source.names, pairs, picker.best, len(measured), tuple(notes))
+
+
+def _outcome(file: TableFile, target: str, line: int, cell: str) -> float | None:
+    if is_blank(cell):
+        return None
+    value = number(cell)
+    if value is None:
+        raise ToolError(
+            f"Line {line} of {file.path} has {cell.strip()[:40]!r} in {target!r}.",
+            "Give a finite number, or leave it blank.",
+        )
+    return value
+
+
+def _found(candidates: Iterator[Candidate], places: set[int]) -> dict[int, Candidate]:
+    """The picked rows as they stand in the file, in one more pass up to the last of them."""
+    last = max(places)
+    return {i: c for i, c in enumerate(itertools.islice(candidates, last + 1)) if i in places}
+
+
+def pick(options: argparse.Namespace) -> int:
+    """The command."""
+    aim = aim_of(options)
+    result = pick_rows(
+        options.table, options.target, aim, options.count, pool=options.pool, ignore=tuple(options.ignore),
+        seed=options.seed, repeat=options.repeat,
+    )  # fmt: skip
+    if options.out is not None:
+        _write(options.out, result, options.target)
+    if options.json:
+        from .commands import print_json
+
+        print_json(_plain(result))
+    else:
+        _show(Console(), result, options.target)
+    return 0
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    picks = [
+        {
+            "line": candidate.line,
+            "row": dict(zip(result.names, candidate.cells, strict=True)),
+            "mean": None if math.isnan(pick.mean) else pick.mean,
+            "low": None if math.isnan(pick.low) else pick.low,
+            "high": None if math.isnan(pick.high) else pick.high,
+            "chance": pick.chance,
+            "outside": pick.outside,
+            "reason": reason(pick, result.aim, result.best),
+        }
+        for pick, candidate in result.picks
+    ]
+    return {"measured": result.measured, "best": result.best, "picks": picks, "notes": list(result.notes)}
+
+
+def _show(console: Console, result: Result, target: str) -> None:
+    names = [n for n in result.names if n != target][:SHOWN_COLUMNS]
+    table = Table(box=None, pad_edge=False)
+    for head in ("", "line", *names, f"{target} expected", "90 % interval"):
+        table.add_column(head, overflow="fold", justify="right")
+    for rank, (found, candidate) in enumerate(result.picks, 1):
+        cells = dict(zip(result.names, candidate.cells, strict=True))
+        shown = [cells[n].strip() for n in names]
+        unknown = math.isnan(found.mean)
+        interval = "–" if unknown else f"{found.low:.4g} to {found.high:.4g}"
+        table.add_row(
+            *(
+                Text(c)
+                for c in (str(rank), str(candidate.line), *shown, "–" if unknown else f"{found.mean:.4g}", interval)
+            )
+        )
+    console.print(table)
+    for rank, (found, _) in enumerate(result.picks, 1):
+        console.print(Text(f"{rank}: {reason(found, result.aim, result.best)}."))
+    best = "" if result.best is None else f", the best {result.best:.6g}"
+    console.print(Text(f"{result.measured} measurements{best}."))
+    for note in result.notes:
+        console.print(Text(f"Note: {note}."))
+
+
+def _write(path: Path, result: Result, target: str) -> None:
+    """A CSV file with the picks, in one piece: a cut-off run leaves none or the old one."""
+    names = [n for n in result.names if n != target]
+    head = ["rank", "line", *names, f"{target} expected", f"{target} low", f"{target} high", "chance", "why"]
+    handle, temporary = tempfile.mkstemp(dir=path.parent or Path(), prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(head)
+            for rank, (found, candidate) in enumerate(result.picks, 1):
+                cells = dict(zip(result.names, candidate.cells, strict=True))
+                chance = "" if found.chance is None else f"{found.chance:.4f}"
+                numbers = ["" if math.isnan(v) else repr(v) for v in (found.mean, found.low, found.high)] + [chance]
+                writer.writerow([rank, candidate.line, *(cells[n] for n in names), *numbers,
+                                 reason(found, result.aim, result.best)])  # fmt: skip
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,129 @@
+"""Picking a batch from a stream of rows that is never held whole."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from .aims import Aim, worth
+from .columns import Space, Value
+from .ensemble import Ensemble
+
+if TYPE_CHECKING:
+    import torch
+
+Row = tuple[Value, ...]
+
+CHUNK = 4096
+"""Rows scored at a time."""
+
+SHORTLIST = 256
+"""Rows, the best by first score, among which a batch is composed (at least 16 for each pick)."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A row, its place in the stream (from 0), and what it was worth at its turn."""
+
+    row: Row
+    place: int
+    score: float
+
+
+def choose(
+    ensemble: Ensemble, stream: Iterable[Sequence[Value]], q: int, aim: Aim, best: float | None, done: set[Row]
+) -> list[Chosen]:
+    """At most q different rows, the most deserving first.
+
+    The stream is scored in chunks and only a shortlist is kept, so that its length costs time and no memory. The batch
+    is greedy: after each pick the ensemble believes its expectation, so that the next one is chosen for what would then
+    still be unknown. Ties go to the earlier row.
+
+    Args:
+        ensemble: what is believed.
+        stream: rows with the cells of the ensemble's space.
+        q: size of the batch.
+        aim: what is wanted.
+        best: the measured value that serves it best.
+        done: rows that must not be picked.
+    """
+    shortlist = _shortlist(ensemble, stream, max(SHORTLIST, 16 * q) if q > 1 else 1, aim, best, done)
+    if q == 1 or not shortlist:
+        return shortlist[:q]
+    rows = [c.row for c in shortlist]
+    left = list(range(len(rows)))
+    picks: list[Chosen] = []
+    while left and len(picks) < q:
+        scores = worth(ensemble, ensemble.latent([rows[i] for i in left]), aim, best)
+        at = int(scores.argmax())
+        picks.append(Chosen(rows[left[at]], shortlist[left[at]].place, float(scores[at])))
+        ensemble = ensemble.believe(rows[left[at]])
+        del left[at]
+    return picks
+
+
+def spread(space: Space, stream: Iterable[Sequence[Value]], q: int) -> list[Chosen]:
+    """Rows to begin with, where nothing is measured: one near the middle, then each as far as can be from the others.
+
+    Of a long stream an even sample is looked at.
+    """
+    from .member import farthest
+
+    kept: list[tuple[int, Row]] = []
+    held: set[Row] = set()
+    stride = 1
+    for place, cells in enumerate(stream):
+        row = tuple(cells)
+        if place % stride == 0 and row not in held:
+            kept.append((place, row))
+            held.add(row)
+            if len(kept) > 2 * CHUNK:
+                kept, stride = kept[::2], 2 * stride
+                held = {row for _, row in kept}
+    if not kept:
+        return []
+    order = farthest(space.encode([row for _, row in kept]), q).tolist()
+    return [Chosen(kept[i][1], kept[i][0], -float(rank)) for rank, i in enumerate(order)]
+
+
+def _shortlist(
+    ensemble: Ensemble, stream: Iterable[Sequence[Value]], size: int, aim: Aim, best: float | None, done: set[Row]
+) -> list[Chosen]:
+    """The best rows by first score, best first, each once."""
+    heap: list[tuple[float, int, Row]] = []
+    held: set[Row] = set()
+    place = 0
+    for chunk in _chunks(stream):
+        fresh: list[tuple[int, Row]] = []
+        seen: set[Row] = set()
+        for row in chunk:
+            if row not in done and row not in held and row not in seen:
+                seen.add(row)
+                fresh.append((place, row))
+            place += 1
+        if not fresh:
+            continue
+        scores = worth(ensemble, ensemble.latent([row for _, row in fresh]), aim, best)
+        for index in _top(scores, size):
+            where, row = fresh[index]
+            item = (float(scores[index]), -where, row)
+            if len(heap) < size:
+                heapq.heappush(heap, item)
+                held.add(row)
+            elif item[:2] > heap[0][:2]:
+                held.discard(heapq.heappushpop(heap, item)[2])
+                held.add(row)
+    return [Chosen(row, -where, score) for score, where, row in sorted(heap, key=lambda i: i[:2], reverse=True)]
+
+
+def _top(scores: torch.Tensor, size: int) -> list[int]:
+    return scores.argsort(descending=True, stable=True)[:size].tolist()
+
+
+def _chunks(stream: Iterable[Sequence[Value]]) -> Iterator[list[Row]]:
+    rows = iter(stream)
+    while chunk := [tuple(row) for row in islice(rows, CHUNK)]:
+        yield chunk

@@ -1,0 +1,176 @@
+"""One encoding of the table under a sample of hyperparameters: a batch of Gaussian processes that predict together.
+
+Exact up to `EXACT` designs; beyond that by inducing points. What is not here: how hyperparameters are found
+(`posterior.py`) and how encodings are weighed (`ensemble.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .posterior import JITTER, Particles, Table, factor, matern, warped
+from .warp import log_slope, unwarp, warp
+
+if TYPE_CHECKING:
+    import torch
+
+EXACT = 2000
+"""Most designs for exact prediction."""
+
+INDUCING = 512
+"""Inducing points beyond that."""
+
+BLOCK = 4_000_000
+"""Covariances held at a time (about 32 MB), so that memory does not grow with the pool."""
+
+
+@dataclass(frozen=True)
+class Latent:
+    """Normal beliefs of `p` particles about `m` rows, of their own warped outcome without noise; each `p x m`."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def columns(self, index: torch.Tensor) -> Latent:
+        """Some rows only."""
+        return Latent(self.mean[:, index], self.std[:, index])
+
+
+@dataclass(frozen=True)
+class Member:
+    """A fitted batch of processes."""
+
+    table: Table
+    particles: Particles
+    centre: torch.Tensor
+    """`p x 1`: taken out of each particle's warped outcomes, as `spread` is."""
+    spread: torch.Tensor
+    basis: torch.Tensor
+    """`b x width`: rows whose covariances predict: the designs, or inducing points."""
+    solve: torch.Tensor
+    """`p x b`: weights of the covariances in the mean."""
+    explained: torch.Tensor
+    """`p x b x b` lower triangular; its solve against a covariance is what the data explain of the variance."""
+    restored: torch.Tensor | None = None
+    """Likewise what inducing points leave open (None where exact)."""
+
+    def latent(self, x: torch.Tensor) -> Latent:
+        """Beliefs about rows `m x width`, in blocks."""
+        import torch
+
+        count, base = self.solve.shape
+        step = max(16, BLOCK // max(1, count * base))
+        means, stds = [x.new_zeros(count, 0)], [x.new_zeros(count, 0)]
+        for part in x.split(step):
+            k = matern(part, self.basis, self.particles)
+            means.append((k @ self.solve.unsqueeze(-1)).squeeze(-1))
+            rows = k.transpose(-1, -2)
+            gone = torch.linalg.solve_triangular(self.explained, rows, upper=False).square().sum(-2)
+            if self.restored is not None:
+                gone = gone - torch.linalg.solve_triangular(self.restored, rows, upper=False).square().sum(-2)
+            prior = self.particles.log_outputscale.exp().unsqueeze(-1) + 1.0
+            stds.append((prior - gone).clamp_min(1e-10).sqrt())
+        return Latent(torch.cat(means, 1), torch.cat(stds, 1))
+
+    def noise(self) -> torch.Tensor:
+        """Noise variance of one measurement; `p x 1`."""
+        return self.particles.log_noise.exp().unsqueeze(-1) + JITTER
+
+    def outcome(self, warped_values: torch.Tensor) -> torch.Tensor:
+        """From each particle's warped outcome to the common one; `p x m`."""
+        return unwarp(warped_values * self.spread + self.centre, self.particles.power.unsqueeze(-1))
+
+    def warped(self, values: torch.Tensor) -> torch.Tensor:
+        """The other way: values (`m`, or `p x m`) as each particle sees them; `p x m`."""
+        return (warp(values, self.particles.power.unsqueeze(-1)) - self.centre) / self.spread
+
+    def leave_one_out(self) -> tuple[Latent, torch.Tensor]:
+        """Each design as the others predict it (noise of one more measurement of it included), and the logarithm of the
+        density of its outcome so; both `p x n` (Sundararajan & Keerthi, Neural Comput. 13, 1103 (2001)).
+
+        Exact members only.
+        """
+        import torch
+
+        t, _, spread = warped(self.table, self.particles)
+        inverse = torch.cholesky_inverse(self.explained).diagonal(dim1=-2, dim2=-1)
+        variance = 1.0 / inverse
+        mean = t - self.solve * variance
+        density = -0.5 * (self.solve.square() * variance + variance.log() + math.log(2 * math.pi))
+        slope = log_slope(self.table.y, self.particles.power.unsqueeze(-1)) - spread.log()
+        return Latent(mean, variance.sqrt()), density + slope
+
+    def believe(self, x: torch.Tensor) -> Member:
+        """As if the row `1 x width` had been measured and had given what each particle expects: means stay, deviations
+        shrink (the kriging believer of Ginsbourger, Le Riche & Carraro, 2010)."""
+        import torch
+
+        if self.restored is not None:
+            return self
+        row = matern(x, self.basis, self.particles)
+        corner = self.particles.log_outputscale.exp() + 1.0 + self.noise().squeeze(-1)
+        below = torch.linalg.solve_triangular(self.explained, row.transpose(-1, -2), upper=False).transpose(-1, -2)
+        last = (corner - below.square().sum((-1, -2))).clamp_min(JITTER).sqrt()
+        count, size = self.solve.shape
+        grown = self.explained.new_zeros(count, size + 1, size + 1)
+        grown[:, :size, :size] = self.explained
+        grown[:, size, :size] = below.squeeze(-2)
+        grown[:, size, size] = last
+        # A measurement that equals its expectation leaves the weights of all others as they are.
+        solve = torch.cat([self.solve, self.solve.new_zeros(count, 1)], 1)
+        return replace(self, basis=torch.cat([self.basis, x]), solve=solve, explained=grown)
+
+
+def fit_member(table: Table, particles: Particles) -> Member:
+    """Condition a batch of processes on what was measured."""
+    import torch
+
+    t, centre, spread = warped(table, particles)
+    if len(table.y) > EXACT:
+        return _by_inducing_points(table, particles, t, centre, spread)
+    lower, exists = factor(table, particles)
+    if not bool(exists.all()):
+        keep = exists.nonzero().squeeze(-1)
+        particles = Particles(
+            particles.log_lengthscale[keep], particles.log_noise[keep], particles.log_outputscale[keep],
+            particles.power[keep],
+        )  # fmt: skip
+        t, centre, spread, lower = t[keep], centre[keep], spread[keep], lower[keep]
+    solve = torch.cholesky_solve(t.unsqueeze(-1), lower).squeeze(-1)
+    return Member(table, particles, centre, spread, table.x, solve, lower)
+
+
+def _by_inducing_points(
+    table: Table, particles: Particles, t: torch.Tensor, centre: torch.Tensor, spread: torch.Tensor
+) -> Member:
+    """The fully independent training conditional (Snelson & Ghahramani, NeurIPS 2005), at designs spread by farthest
+    first under the mean lengthscales."""
+    import torch
+
+    basis = table.x[farthest(table.x * (-particles.log_lengthscale.mean(0)).exp(), INDUCING)]
+    own = matern(basis, basis, particles)
+    own.diagonal(dim1=-2, dim2=-1).add_(JITTER)
+    lower = torch.linalg.cholesky(own)
+    cross = matern(basis, table.x, particles)
+    half = torch.linalg.solve_triangular(lower, cross, upper=False)
+    prior = particles.log_outputscale.exp().unsqueeze(-1) + 1.0
+    noise = particles.log_noise.exp().unsqueeze(-1) / table.repeats + JITTER
+    weight = 1.0 / ((prior - half.square().sum(-2)).clamp_min(0.0) + noise)
+    both = own + (cross * weight.unsqueeze(-2)) @ cross.transpose(-1, -2)
+    joint = torch.linalg.cholesky(both)
+    solve = torch.cholesky_solve((cross @ (weight * t).unsqueeze(-1)), joint).squeeze(-1)
+    return Member(table, particles, centre, spread, basis, solve, lower, joint)
+
+
+def farthest(x: torch.Tensor, count: int) -> torch.Tensor:
+    """Indices of `count` rows, each the farthest from those before; the first is nearest to the middle."""
+    import torch
+
+    chosen = [int((x - x.mean(0)).square().sum(-1).argmin())]
+    near = (x - x[chosen[0]]).square().sum(-1)
+    while len(chosen) < min(count, len(x)):
+        chosen.append(int(near.argmax()))
+        near = torch.minimum(near, (x - x[chosen[-1]]).square().sum(-1))
+    return torch.tensor(chosen)
