@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 MAXIMISE = ("crossed", "p3ht", "autoam", "alkox", "fullerene", "hplc", "suzuki", "dye", "buchwald", "benzene")
-"""Parts of the names of files whose target is wanted high; the others are wanted low."""
+"""Parts of the names of files whose target is wanted high; the others are wanted low. A file called `….max.csv` or
+`….min.csv` says it itself."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def _load(file: Path) -> Pool:
         measured.setdefault(design, []).append(float(row[-1]))
     name = file.stem.removesuffix("_dataset") if file.stem != "data" else file.parent.name.removeprefix("dataset_")
     designs = np.array(list(measured), dtype=object if any(texts) else float)
-    maximise = any(part in name.lower() for part in MAXIMISE)
+    name, said, direction = name.rpartition(".") if name.endswith((".max", ".min")) else (name, "", "")
+    maximise = direction == "max" if said else any(part in name.lower() for part in MAXIMISE)
     return Pool(name, columns, designs, tuple(tuple(v) for v in measured.values()), maximise)
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..surrogate.tables import Aim, Pick, Survey, TablePicker
+from ..surrogate.tables.explain import contributions, relevance
 from ..surrogate.tables.words import reason
 from ..tools.core.errors import ToolError
 from .tablefile import MAX_MEASURED, Reading, TableFile, is_blank, number
@@ -44,6 +45,10 @@ class Result:
     best: float | None
     measured: int
     notes: tuple[str, ...]
+    matters: dict[str, float]
+    """Column to its part in the variance of what is expected; empty unless asked for."""
+    credits: tuple[dict[str, float], ...]
+    """For each pick, column to what it adds to the expectation; likewise."""
 
 
 def aim_of(options: argparse.Namespace) -> Aim:
@@ -71,7 +76,7 @@ def aim_of(options: argparse.Namespace) -> Aim:
 
 def pick_rows(
     table: Path, target: str, aim: Aim, count: int, *, pool: Path | None = None, ignore: tuple[str, ...] = (),
-    seed: int = 0, repeat: bool = False,
+    seed: int = 0, repeat: bool = False, why: bool = False,
 ) -> Result:  # fmt: skip
     """Rank the rows that deserve a measurement next.
 
@@ -84,6 +89,7 @@ def pick_rows(
         ignore: columns that say nothing, such as names and remarks.
         seed: of the sample of hyperparameters.
         repeat: whether measured rows may be picked again.
+        why: whether to say also which columns matter, and what each adds to each pick.
 
     Raises:
         ToolError: with what is wrong in which line and what to do.
@@ -139,7 +145,13 @@ def pick_rows(
     if not measured:
         notes.append("nothing is measured yet: the picks are spread over the table")
     pairs = tuple((p, found[p.place]) for p in picks)
-    return Result(aim, source.names, pairs, picker.best, len(measured), tuple(notes))
+    matters: dict[str, float] = {}
+    credits: tuple[dict[str, float], ...] = ()
+    if why and measured:
+        ensemble = picker.ensemble()
+        matters = relevance(ensemble, picker.rows)
+        credits = tuple(contributions(ensemble, p.row, picker.rows) for p in picks)
+    return Result(aim, source.names, pairs, picker.best, len(measured), tuple(notes), matters, credits)
 
 
 def _outcome(file: TableFile, target: str, line: int, cell: str) -> float | None:
@@ -165,7 +177,7 @@ def pick(options: argparse.Namespace) -> int:
     aim = aim_of(options)
     result = pick_rows(
         options.table, options.target, aim, options.count, pool=options.pool, ignore=tuple(options.ignore),
-        seed=options.seed, repeat=options.repeat,
+        seed=options.seed, repeat=options.repeat, why=options.why,
     )  # fmt: skip
     if options.out is not None:
         _write(options.out, result, options.target)
@@ -179,7 +191,7 @@ def pick(options: argparse.Namespace) -> int:
 
 
 def _plain(result: Result) -> dict[str, Any]:
-    picks = [
+    picks: list[dict[str, Any]] = [
         {
             "line": candidate.line,
             "row": dict(zip(result.names, candidate.cells, strict=True)),
@@ -192,7 +204,17 @@ def _plain(result: Result) -> dict[str, Any]:
         }
         for pick, candidate in result.picks
     ]
-    return {"measured": result.measured, "best": result.best, "picks": picks, "notes": list(result.notes)}
+    found: dict[str, Any] = {
+        "measured": result.measured,
+        "best": result.best,
+        "picks": picks,
+        "notes": list(result.notes),
+    }
+    if result.matters:
+        for entry, credit in zip(picks, result.credits, strict=True):
+            entry["adds"] = credit
+        found["matters"] = result.matters
+    return found
 
 
 def _show(console: Console, result: Result, target: str) -> None:
@@ -214,6 +236,13 @@ def _show(console: Console, result: Result, target: str) -> None:
     console.print(table)
     for rank, (found, _) in enumerate(result.picks, 1):
         console.print(Text(f"{rank}: {reason(found, result.aim, result.best)}."))
+        if result.credits:
+            adds = ", ".join(f"{name} {value:+.3g}" for name, value in result.credits[rank - 1].items())
+            console.print(Text(f"   against the average of what was measured: {adds}."))
+    if result.matters:
+        total = sum(result.matters.values()) or 1.0
+        parts = ", ".join(f"{name} {100 * part / total:.0f} %" for name, part in result.matters.items())
+        console.print(Text(f"What matters, as parts of all that does: {parts}."))
     best = "" if result.best is None else f", the best {result.best:.6g}"
     console.print(Text(f"{result.measured} measurements{best}."))
     for note in result.notes:

@@ -20,6 +20,9 @@ Row = tuple[Value, ...]
 CHUNK = 4096
 """Rows scored at a time."""
 
+SCOUTS = 8
+"""Particles of each member that look at every row; all of them look at the shortlist."""
+
 SHORTLIST = 256
 """Rows, the best by first score, among which a batch is composed (at least 16 for each pick)."""
 
@@ -50,9 +53,7 @@ def choose(
         best: the measured value that serves it best.
         done: rows that must not be picked.
     """
-    shortlist = _shortlist(ensemble, stream, max(SHORTLIST, 16 * q) if q > 1 else 1, aim, best, done)
-    if q == 1 or not shortlist:
-        return shortlist[:q]
+    shortlist = _shortlist(ensemble.thinned(SCOUTS), stream, max(SHORTLIST, 16 * q), aim, best, done)
     rows = [c.row for c in shortlist]
     left = list(range(len(rows)))
     picks: list[Chosen] = []

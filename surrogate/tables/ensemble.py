@@ -64,6 +64,10 @@ class Ensemble:
         """With intervals corrected by the record of earlier ones."""
         return replace(self, widen=calibration.scale)
 
+    def thinned(self, count: int) -> Ensemble:
+        """With about `count` particles a member, evenly taken."""
+        return replace(self, members=tuple(m.thinned(count) for m in self.members))
+
     def latent(self, rows: Sequence[Sequence[Value]]) -> list[Latent]:
         """Beliefs of each member about rows."""
         return [m.latent(self.space.encode(rows, e)) for m, e in zip(self.members, self.encodings, strict=True)]

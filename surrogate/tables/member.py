@@ -102,6 +102,22 @@ class Member:
         slope = log_slope(self.table.y, self.particles.power.unsqueeze(-1)) - spread.log()
         return Latent(mean, variance.sqrt()), density + slope
 
+    def thinned(self, count: int) -> Member:
+        """With every k-th particle, about `count` in all."""
+        step = max(1, len(self.solve) // count)
+        return self if step == 1 else self._some(slice(None, None, step))
+
+    def _some(self, kept: slice | torch.Tensor) -> Member:
+        return replace(
+            self,
+            particles=self.particles.some(kept),
+            centre=self.centre[kept],
+            spread=self.spread[kept],
+            solve=self.solve[kept],
+            explained=self.explained[kept],
+            restored=None if self.restored is None else self.restored[kept],
+        )
+
     def believe(self, x: torch.Tensor) -> Member:
         """As if the row `1 x width` had been measured and had given what each particle expects: means stay, deviations
         shrink (the kriging believer of Ginsbourger, Le Riche & Carraro, 2010)."""
@@ -131,15 +147,9 @@ def fit_member(table: Table, particles: Particles) -> Member:
     if len(table.y) > EXACT:
         return _by_inducing_points(table, particles, t, centre, spread)
     lower, exists = factor(table, particles)
-    if not bool(exists.all()):
-        keep = exists.nonzero().squeeze(-1)
-        particles = Particles(
-            particles.log_lengthscale[keep], particles.log_noise[keep], particles.log_outputscale[keep],
-            particles.power[keep],
-        )  # fmt: skip
-        t, centre, spread, lower = t[keep], centre[keep], spread[keep], lower[keep]
     solve = torch.cholesky_solve(t.unsqueeze(-1), lower).squeeze(-1)
-    return Member(table, particles, centre, spread, table.x, solve, lower)
+    member = Member(table, particles, centre, spread, table.x, solve, lower)
+    return member if bool(exists.all()) else member._some(exists.nonzero().squeeze(-1))
 
 
 def _by_inducing_points(

@@ -64,6 +64,11 @@ class TablePicker:
         return len(self._rows)
 
     @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows told, in their order."""
+        return tuple(self._rows)
+
+    @property
     def best(self) -> float | None:
         """The measured value that serves the aim best."""
         return self.aim.best(self._values)

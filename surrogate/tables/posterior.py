@@ -78,6 +78,10 @@ class Particles:
     log_outputscale: torch.Tensor
     power: torch.Tensor
 
+    def some(self, kept: slice | torch.Tensor) -> Particles:
+        """Some of them."""
+        return Particles(self.log_lengthscale[kept], self.log_noise[kept], self.log_outputscale[kept], self.power[kept])
+
     @staticmethod
     def of(flat: torch.Tensor) -> Particles:
         """From rows of `Prior.moments`."""

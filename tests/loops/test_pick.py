@@ -71,6 +71,19 @@ def test_the_written_file_holds_the_rows_as_they_stood(table: Path, capsys: pyte
     assert [p.name for p in table.parent.iterdir() if p.name.startswith(".")] == []
 
 
+def test_why_adds_what_matters_and_what_speaks_for_each_pick(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [str(table), "--target", "yield", "--maximise", "-n", "2", "--ignore", "remark", "--why"]
+    code, out, _ = run(capsys, *arguments, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert set(found["matters"]) == {"temperature", "flux"}
+    assert all(set(p["adds"]) == {"temperature", "flux"} for p in found["picks"])
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0
+    assert "What matters" in out
+    assert "against the average" in out
+
+
 def test_candidates_may_come_from_another_file(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pool = table.parent / "pool.csv"
     pool.write_text("flux;temperature\n" + "".join(f"{f};{t}\n" for t in range(600, 1100, 10) for f in ("KCl", "NaCl")))
