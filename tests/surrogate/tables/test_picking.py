@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -197,10 +198,8 @@ def test_misuse_is_an_error_with_a_remedy(misuse: object) -> None:
     assert caught.value.remedy
 
 
-def test_the_documented_example_runs() -> None:
-    rows = [(t, p) for t in (300.0, 400.0, 500.0) for p in (1.0, 2.0)]
-    picker = TablePicker(Survey(["temperature", "pressure"]).add(rows).space(), Aim("maximise"))
-    picker.tell(rows[:2], [0.1, 0.4])
-    picks = picker.ask(rows, q=2)
-    assert len({p.row for p in picks} - set(rows[:2])) == 2
-    assert list(itertools.chain(*[[p.low <= p.mean, p.mean <= p.high] for p in picks])) == [True] * 4
+def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 2
