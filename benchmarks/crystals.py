@@ -66,7 +66,8 @@ def read(path: Path, cache: Path) -> tuple[list[PoolPoint], list[dict[str, float
                 candidate_id=f"{i:05d}",
                 amounts=amounts,
                 embedding=kept["embeddings"][i],
-                extras={"volume_per_atom": volume},
+                # As in campaigns, the cheap energy is a feature as well as the base of the difference.
+                extras={"volume_per_atom": volume, "formation_energy": kept["cheap"][i]},
                 cheap={"formation_energy": kept["cheap"][i]},
             )
         )
@@ -133,7 +134,7 @@ def main() -> None:
     args = parser.parse_args()
     points, truths = read(args.data, args.cache)
     alone = [replace(p, embedding=(), extras={}, cheap={}) for p in points]
-    dear = [replace(p, cheap={}) for p in points]
+    dear = [replace(p, cheap={}, extras={"volume_per_atom": p.extras["volume_per_atom"]}) for p in points]
     print("| search | features | share found with 100 evaluations | × random | seconds a choice of four |")
     print("|---|---|---|---|---|")
     for task in ("stable", "gap"):

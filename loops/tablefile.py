@@ -7,13 +7,13 @@ A file is data: it is read by lines of bounded length, and never held whole. Wha
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from ..surrogate.tables import Value
+from ..surrogate.tables.columns import is_usable
 from ..tools.core.errors import ToolError
 
 MAX_LINE = 1_000_000
@@ -100,13 +100,13 @@ class TableFile:
 
 
 def number(cell: str) -> float | None:
-    """The number in a cell, None where it holds none; a decimal comma is read as a point."""
+    """The number in a cell, None where it holds none (or one of no usual size); a decimal comma is a point."""
     text = cell.strip()
     try:
         value = float(text.replace(",", ".") if text.count(",") == 1 and "." not in text else text)
     except ValueError:
         return None
-    return value if math.isfinite(value) and "_" not in text else None
+    return value if is_usable(value) and "_" not in text else None
 
 
 def is_blank(cell: str) -> bool:

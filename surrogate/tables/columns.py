@@ -24,6 +24,9 @@ Value = float | str | None
 MAX_LEVELS = 200
 """Most different texts in one column: more is a name or a remark, not a category."""
 
+LARGEST, SMALLEST = 1e100, 1e-100
+"""Numbers between these in size can be squared and divided without overflow; beyond them a unit is wrong."""
+
 MAX_COLUMNS = 500
 """Most columns; a Gaussian process learns nothing from a handful of rows with more."""
 
@@ -211,8 +214,11 @@ class Survey:
         elif isinstance(cell, str):
             if len(seen.levels) <= MAX_LEVELS:
                 seen.levels.add(cell)
-        elif not math.isfinite(cell):
-            raise ToolError(f"Row {self._count + 1} has {cell} in {name!r}.", "Give a finite number or leave it blank.")
+        elif not is_usable(cell):
+            raise ToolError(
+                f"Row {self._count + 1} has {cell} in {name!r}.",
+                "Give a finite number of usual size, or leave it blank.",
+            )
         else:
             seen.numbers += 1
             seen.lower, seen.upper = min(seen.lower, cell), max(seen.upper, cell)
@@ -272,6 +278,11 @@ class Survey:
                 if np.ptp(total) <= SUM_TOLERANCE * total.mean():
                     found.append((start, end))
         return tuple(tuple(usable[a:b]) for a, b in sorted(found))
+
+
+def is_usable(number: float) -> bool:
+    """Whether a number is finite and of a size that arithmetic can bear."""
+    return number == 0 or SMALLEST <= abs(number) <= LARGEST
 
 
 def _linear(column: Column) -> Column:

@@ -185,7 +185,7 @@ def fit_ensemble(
     centre = float(means.mean()) if len(means) else 0.0
     scale = float((means - centre).square().mean().sqrt()) if len(means) > 1 else 1.0
     # Equal outcomes have no spread of their own; any scale will do, and relative to their size none is lost.
-    scale = scale if scale > 1e-12 * max(1.0, abs(centre)) else max(1.0, abs(centre))
+    scale = scale if scale > 1e-12 * abs(centre) else abs(centre) or 1.0
     y = sign * (means - centre) / scale
     squares = sum(((x - math.fsum(v) / len(v)) / scale) ** 2 for v in designs.values() for x in v)
     freedom = sum(len(v) - 1 for v in designs.values())

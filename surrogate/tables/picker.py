@@ -17,7 +17,7 @@ from ...tools.core.errors import ToolError
 from ..calibration import Calibration, calibrate
 from .aims import Aim, chance
 from .choice import Row, choose, spread
-from .columns import Space, Value
+from .columns import Space, Value, is_usable
 from .ensemble import Ensemble, Prediction, fit_ensemble
 from .nearness import Nearness
 
@@ -81,8 +81,11 @@ class TablePicker:
         """
         if len(rows) != len(values):
             raise ToolError(f"{len(rows)} rows and {len(values)} values.", "Give one value a row.")
-        if any(not math.isfinite(v) for v in values):
-            raise ToolError("A measured value is not finite.", "Leave rows out that gave no number.")
+        if any(not is_usable(v) for v in values):
+            strange = next(v for v in values if not is_usable(v))
+            raise ToolError(
+                f"A measured value of {strange:g}.", "Leave rows out that gave no number, or use another unit."
+            )
         if not rows:
             return
         told = [tuple(row) for row in rows]

@@ -113,6 +113,7 @@ def test_nothing_measured_yet_still_gives_a_start(table: Path, capsys: pytest.Ca
         ("a,y\n1,\n", ["--target", "z", "--maximise"], "no column 'z'"),
         ("a,y\n1,high\n2,\n", ["--target", "y", "--maximise"], "Line 2"),
         ("a,y\n1,inf\n2,\n", ["--target", "y", "--maximise"], "Line 2"),
+        ("a,y\n1,1e308\n2,\n", ["--target", "y", "--maximise"], "Line 2"),
         ("a,y\n1,2\nx,3\n2,\n", ["--target", "y", "--maximise"], "'x' in line 3"),
         ("a,y\n1,2,3\n2,\n", ["--target", "y", "--maximise"], "Line 2"),
         ("a,a,y\n1,2,3\n", ["--target", "y", "--maximise"], "two columns"),
@@ -154,8 +155,13 @@ def test_a_mark_of_the_byte_order_and_windows_lines_are_read(
     assert json.loads(out)["picks"][0]["row"]["a"] in ("2,5", "3,5")
 
 
-@pytest.mark.parametrize(("cell", "value"), [("1.5", 1.5), ("1,5", 1.5), ("1e3", 1000.0), ("1_0", None), ("nan", None),
-                                             ("inf", None), ("x", None), ("1,000.5", None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("1.5", 1.5), ("1,5", 1.5), ("1e3", 1000.0), ("1_0", None), ("nan", None), ("inf", None), ("x", None),
+        ("1,000.5", None), ("1e308", None), ("1e-320", None),
+    ],
+)  # fmt: skip
 def test_numbers_in_cells(cell: str, value: float | None) -> None:
     assert number(cell) == value
 

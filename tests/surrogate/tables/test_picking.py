@@ -52,7 +52,7 @@ def test_the_order_of_columns_changes_nothing() -> None:
     assert rows_of(one) == [r[::-1] for r in rows_of(turned.ask([r[::-1] for r in GRID], 4))]
 
 
-@pytest.mark.parametrize(("factor", "shift"), [(1000.0, 0.0), (1e-3, 5.0), (1.0, -273.15)])
+@pytest.mark.parametrize(("factor", "shift"), [(1000.0, 0.0), (1e-3, 5.0), (1.0, -273.15), (1e-20, 0.0), (1e30, 0.0)])
 def test_units_of_settings_and_outcome_change_nothing(factor: float, shift: float) -> None:
     def told(row: Sequence[Value]) -> tuple[Value, ...]:
         assert isinstance(row[0], float)
@@ -182,6 +182,7 @@ def test_far_from_everything_is_called_outside() -> None:
     [
         lambda p: p.tell([GRID[0]], [1.0, 2.0]),
         lambda p: p.tell([GRID[0]], [math.inf]),
+        lambda p: p.tell([GRID[0]], [1e308]),
         lambda p: p.tell([GRID[0][:2]], [1.0]),
         lambda p: p.ask(GRID, 0),
         lambda p: p.ask([(300.0, 0.1, "LiCl")], 1),
