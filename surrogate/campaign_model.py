@@ -172,7 +172,10 @@ class CampaignModel:
             prior = PRIORS[name]
             delta = name in self._delta
             model = DeltaGP(
-                prior.delta_std if delta else prior.std, prior_mean=0.0 if delta else prior.mean, seed=self._seed
+                prior.delta_std if delta else prior.std,
+                prior_mean=0.0 if delta else prior.mean,
+                seed=self._seed,
+                alike=self._featuriser.alike,
             )
             measured = torch.tensor([self._measurements[i].values[name] for i in rows], dtype=torch.float64)
             model.fit(features[rows], self._cheap(name, [points[i] for i in rows]), measured)
@@ -187,7 +190,8 @@ class CampaignModel:
         if min(len(self._measurements), len(self._failed)) < MIN_OUTCOMES:
             return None
         outcomes = torch.cat([torch.ones(len(features)), torch.zeros(len(self._failed))]).double()
-        model = DeltaGP(0.5, prior_mean=0.5, seed=self._seed)
+        alike = 0 if self._featuriser is None else self._featuriser.alike
+        model = DeltaGP(0.5, prior_mean=0.5, seed=self._seed, alike=alike)
         model.fit(torch.cat([features, self._features(self._failed)]), torch.zeros_like(outcomes), outcomes)
         return model
 

@@ -25,6 +25,10 @@ EMBEDDING_COMPONENTS = 8
 COMPOSITION_COMPONENTS = 6
 """Most principal components kept of each block: ten to sixty measurements cannot tell more directions apart."""
 
+MANY_ELEMENTS = 6
+"""Elements up to which the components of the composition tell all compositions apart. Beyond them the atomic fractions
+themselves are features too: what an element does is not all in its tabulated properties."""
+
 MIN_VARIANCE_RATIO = 1e-3
 """A principal component with less of the leading one's variance than this is noise, and dropped."""
 
@@ -64,20 +68,27 @@ class _Block:
 class Featuriser:
     """Turns crystals into `n x d` features; the scaling is fixed by `fit` and stored.
 
-    Three blocks side by side: principal components of the embedding, principal components of the composition
-    statistics, and scalars (extras; the space group as log2 of its point-group order). Components are scaled by
-    the leading one's deviation, so that minor ones stay minor (no whitening); scalars to unit variance.
+    Blocks side by side: principal components of the embedding, principal components of the composition statistics,
+    scalars (extras; the space group as log2 of its point-group order), and, in wide chemical spaces, atomic fractions.
+    Components are scaled by the leading one's deviation, so that minor ones stay minor (no whitening); scalars to unit
+    variance; fractions together, so that two crystals are apart by how much of their atoms differs.
     """
 
     def __init__(self) -> None:
         self._blocks: tuple[_Block, ...] | None = None
         self._embedding_length = 0
         self._extras: tuple[str, ...] = ()
+        self._elements: tuple[str, ...] = ()
 
     @property
     def dimension(self) -> int:
         """Number of features d; at least 1, because a GP needs a column even if it says nothing."""
         return max(1, sum(b.directions.shape[1] for b in self._fitted()))
+
+    @property
+    def alike(self) -> int:
+        """Number of features at the end that are alike (atomic fractions): a kernel gives them one lengthscale."""
+        return self._fitted()[-1].directions.shape[1]
 
     def fit(self, points: Sequence[PoolPoint], measured: Sequence[PoolPoint] = ()) -> Featuriser:
         """Fix scaling and components on these crystals (measured and waiting ones together).
@@ -100,11 +111,14 @@ class Featuriser:
         self._embedding_length = max(lengths, key=lambda n: (lengths[n], n)) if lengths else 0
         names = sorted({name for p in points for name in p.extras})
         self._extras = tuple(n for n in names if 2 * sum(n in p.extras for p in measured) >= len(measured))
-        embedding, composition, scalars = self._raw(points)
+        present = sorted({symbol for p in points for symbol in p.amounts})
+        self._elements = tuple(present) if len(present) > MANY_ELEMENTS else ()
+        embedding, composition, scalars, fractions = self._raw(points)
         self._blocks = (
             _principal(embedding, EMBEDDING_COMPONENTS, per_column=False),
             _principal(composition, COMPOSITION_COMPONENTS, per_column=True),
             _standard(scalars),
+            _together(fractions),
         )
         return self
 
@@ -126,7 +140,7 @@ class Featuriser:
             raise ToolError("The features have no scale yet.", "Call fit first.")
         return self._blocks
 
-    def _raw(self, points: Sequence[PoolPoint]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _raw(self, points: Sequence[PoolPoint]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         import torch
 
         size = self._embedding_length
@@ -137,6 +151,10 @@ class Featuriser:
             torch.tensor(embedding, dtype=torch.float64).reshape(len(points), size),
             composition_features([p.amounts for p in points]),
             torch.tensor(scalars, dtype=torch.float64).reshape(len(points), len(self._extras)),
+            torch.tensor(
+                [[p.amounts.get(s, 0.0) / sum(p.amounts.values()) for s in self._elements] for p in points],
+                dtype=torch.float64,
+            ).reshape(len(points), len(self._elements)),
         )
 
 
@@ -164,6 +182,15 @@ def _standard(raw: torch.Tensor) -> _Block:
     kept = std > CONSTANT * mean.abs().clamp_min(1.0)
     spread = std.where(kept, torch.ones_like(std))
     return _Block(mean, spread, torch.eye(raw.shape[1], dtype=raw.dtype)[:, kept])
+
+
+def _together(raw: torch.Tensor) -> _Block:
+    """Columns of one kind, scaled by one factor so that a row is one away from the mean on average."""
+    import torch
+
+    mean, std = _moments(raw)
+    size = float(std.square().sum().sqrt())
+    return _Block(mean, torch.full_like(mean, size or 1.0), torch.eye(raw.shape[1], dtype=raw.dtype))
 
 
 def _principal(raw: torch.Tensor, at_most: int, per_column: bool) -> _Block:

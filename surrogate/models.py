@@ -70,19 +70,21 @@ class DeltaGP:
     the difference that the features do not explain. Deviations are those of a measured value, noise included.
     """
 
-    def __init__(self, prior_std: float, prior_mean: float = 0.0, seed: int = 0) -> None:
+    def __init__(self, prior_std: float, prior_mean: float = 0.0, seed: int = 0, alike: int = 0) -> None:
         """A model that knows nothing yet.
 
         Args:
             prior_std: deviation of (measured - cheap) before any measurement, > 0, in the property's unit.
             prior_mean: its mean; 0 where there is a cheap prediction.
             seed: for the restarts of a fit that does not converge at once.
+            alike: features at the end that share one lengthscale, in a kernel of their own that multiplies the other.
         """
         if not (math.isfinite(prior_std) and prior_std > 0):
             raise ToolError(f"A prior deviation of {prior_std} is not possible.", "Give a positive number.")
         self._prior_std = prior_std
         self._prior_mean = prior_mean
         self._seed = seed
+        self._alike = alike
         self._centre = prior_mean
         self._scale = prior_std
         self._x: torch.Tensor | None = None
@@ -119,11 +121,11 @@ class DeltaGP:
         self._x, self._y = x, (residual - self._centre) / self._scale
         self._gp = None
         if len(x):
-            gp = _build(x, self._y)
+            gp = _build(x, self._y, self._alike)
             problem = _optimise(gp, self._seed) if len(x) >= MIN_POINTS_TO_FIT else ""
             if problem:
                 notes.append(f"hyperparameters kept at their priors: {problem}")
-            self._gp = _build(x, self._y) if problem else gp
+            self._gp = _build(x, self._y, self._alike) if problem else gp
         self._notes = tuple(notes)
 
     def posterior(self, features: torch.Tensor, cheap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -169,7 +171,7 @@ class DeltaGP:
             state = self._gp.state_dict()
         other = copy.copy(self)
         other._x, other._y = joined, targets
-        other._gp = _build(joined, targets, state)
+        other._gp = _build(joined, targets, self._alike, state)
         return other
 
     def _location_and_scale(self, residual: torch.Tensor) -> tuple[float, float]:
@@ -203,22 +205,38 @@ def _optimise(gp: SingleTaskGP, seed: int) -> str:
     return ""
 
 
-def _build(x: torch.Tensor, y: torch.Tensor, state: dict[str, Any] | None = None) -> SingleTaskGP:
+def _build(x: torch.Tensor, y: torch.Tensor, alike: int, state: dict[str, Any] | None = None) -> SingleTaskGP:
     """A GP on standardised targets, hyperparameters from `state` or at the mode of their priors.
 
     Args:
         x: `n x d`, spread like the unit cube.
         y: `n`.
+        alike: columns at the end of x that share one lengthscale.
         state: from the `state_dict` of a GP with the same d.
     """
     from botorch.models import SingleTaskGP
     from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
-    from gpytorch.constraints import Interval
+    from gpytorch.constraints import GreaterThan, Interval
+    from gpytorch.kernels import MaternKernel
     from gpytorch.likelihoods import GaussianLikelihood
     from gpytorch.means import ConstantMean
     from gpytorch.priors import NormalPrior
     from gpytorch.priors.torch_priors import LogNormalPrior
 
+    alike = alike if alike < x.shape[-1] else 0
+    own = x.shape[-1] - alike
+    kernel = get_covar_module_with_dim_scaled_prior(
+        ard_num_dims=own, use_rbf_kernel=False, active_dims=range(own) if alike else None
+    )
+    if alike:
+        # One lengthscale over all of them: the prior of one dimension.
+        prior = LogNormalPrior(loc=math.sqrt(2.0), scale=math.sqrt(3.0))
+        kernel = kernel * MaternKernel(
+            nu=2.5,
+            active_dims=range(own, x.shape[-1]),
+            lengthscale_prior=prior,
+            lengthscale_constraint=GreaterThan(2.5e-2, transform=None, initial_value=prior.mode),
+        )
     noise_prior = LogNormalPrior(loc=-4.0, scale=1.0)
     likelihood = GaussianLikelihood(
         noise_prior=noise_prior,
@@ -228,7 +246,7 @@ def _build(x: torch.Tensor, y: torch.Tensor, state: dict[str, Any] | None = None
         x,
         y.unsqueeze(-1),
         likelihood=likelihood,
-        covar_module=get_covar_module_with_dim_scaled_prior(ard_num_dims=x.shape[-1], use_rbf_kernel=False),
+        covar_module=kernel,
         mean_module=ConstantMean(constant_prior=NormalPrior(0.0, 1.0)),
         outcome_transform=None,
     )
