@@ -19,7 +19,7 @@ Kind = Literal["maximise", "minimise", "target", "within", "boundary", "map"]
 OPTIMISM = 1.0
 """Deviations above the expectation that a particle hopes for, averaged over particles.
 
-Of the choices tried on the public pools (benchmarks/RESULTS.md) it found the best designs soonest."""
+Others were no better over all public pools together, and differ from pool to pool (benchmarks/RESULTS.md)."""
 
 NEAREST = 0.1
 """A target already met has no distance left; the wanted one never falls below this part of the median deviation."""

@@ -33,8 +33,8 @@ JUMP = 0.12
 class Prior:
     """Normal prior of the logarithms of hyperparameters, and of the warp's power.
 
-    Centres and widths are those of maximum-likelihood fits to eighteen public tables of experiments (150 rows each,
-    scaled as `columns.py` scales them): lengthscales 0.2 to 2 around 0.5 for four columns, noise 0.5 to 20 % of the
+    Centres and widths were chosen after looking at fits to eighteen public tables of experiments (up to 150 rows each,
+    scaled as `columns.py` scales them): most lengthscales of numbers from 0.2 to 2, most noise from 0.5 to 20 % of the
     variance. Lengthscales share a common part, so that rough functions are rough along all columns.
     """
 
