@@ -1,4 +1,4 @@
-"""Several aims without weights: the set of best compromises, and where in it the next evaluations go."""
+"""Several aims without weights: the set of best compromises among what was measured."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from ..tools.core.types import GoalSpec, Quantity
 
 if TYPE_CHECKING:
     from .knowledge import Measured
-
-LEAST = 0.02
-"""Smallest weight of an aim: none is ever ignored."""
 
 
 def losses(goal: GoalSpec, values: Mapping[str, Quantity]) -> tuple[float, ...]:
@@ -33,33 +30,3 @@ def front(goal: GoalSpec, measured: Sequence[Measured]) -> list[Measured]:
         if not (no_worse & better).any():
             kept.append(m)
     return kept
-
-
-def weighted(goal: GoalSpec, number: int) -> GoalSpec:
-    """The goal with weights of its own for one choice, so that choices spread along the front.
-
-    ParEGO (Knowles, IEEE Trans. Evol. Comput. 10, 50 (2006)) draws them evenly from the simplex; here with the sum of
-    the objectives' number. The same goal and number give the same weights.
-    """
-    if goal.tradeoff != "pareto" or len(goal.objectives) < 2:
-        return goal
-    count = len(goal.objectives)
-    drawn = np.random.default_rng([goal.seed, number]).dirichlet(np.ones(count)) * count
-    objectives = tuple(
-        o.model_copy(update={"weight": max(LEAST, round(float(w), 6))})
-        for o, w in zip(goal.objectives, drawn, strict=True)
-    )
-    return goal.model_copy(update={"objectives": objectives})
-
-
-def best_for(goal: GoalSpec, measured: Sequence[Measured]) -> Measured | None:
-    """The best by the weights of a goal, each loss in units of its spread."""
-    table = np.array([losses(goal, m.values) for m in measured]).reshape(len(measured), len(goal.objectives))
-    finite = np.isfinite(table).all(axis=1)
-    if not finite.any():
-        return None
-    spread = table[finite].std(axis=0)
-    spread[spread == 0] = 1.0
-    weights = np.array([o.weight for o in goal.objectives])
-    total = np.where(finite, np.where(np.isfinite(table), table, 0.0) @ (weights / spread), np.inf)
-    return measured[int(np.argmin(total))]

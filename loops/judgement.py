@@ -15,7 +15,6 @@ from ..surrogate.campaign_model import CampaignModel
 from ..tools.core.properties import get_property
 from ..tools.core.types import Quantity
 from ..tools.evaluate.hull import HullEntry
-from .compromise import best_for, weighted
 from .head import HeadKeeper
 from .hulls import Hulls
 from .knowledge import Knowledge, PoolMember
@@ -89,14 +88,15 @@ class Judgement:
         predicted = self.predictions
         hulls = self._predicted_hulls(predicted)
         offsets = {m.candidate.id: hulls.hull_formation_energy(m.amounts) for m in waiting}
-        goal = weighted(knowledge.goal, len(knowledge.evaluations))
-        best = knowledge.best() if goal is knowledge.goal else best_for(goal, knowledge.fitting())
+        levels = {m.id: hulls.hull_formation_energy(m.amounts) for m in knowledge.training}
+        best = knowledge.best()
         picks = self._model.choose(
             knowledge.points(waiting, self._head, offsets, self._sharper),
             q=batch,
             exploration=exploration,
-            goal=goal,
+            goal=knowledge.goal,
             best=None if best is None else {k: q.value for k, q in best.values.items()},
+            levels=levels,
         )
         members = {m.candidate.id: m for m in waiting}
         return [Choice(members[p.candidate_id], predicted[p.candidate_id], p.reason) for p in picks]

@@ -76,7 +76,7 @@ def aim_of(options: argparse.Namespace) -> Aim:
 
 def pick_rows(
     table: Path, target: str, aim: Aim, count: int, *, pool: Path | None = None, ignore: tuple[str, ...] = (),
-    seed: int = 0, repeat: bool = False, why: bool = False,
+    text: tuple[str, ...] = (), seed: int = 0, repeat: bool = False, why: bool = False,
 ) -> Result:  # fmt: skip
     """Rank the rows that deserve a measurement next.
 
@@ -87,6 +87,7 @@ def pick_rows(
         count: rows wanted.
         pool: another file of rows that can be measured; read as a stream.
         ignore: columns that say nothing, such as names and remarks.
+        text: columns that are neither numbers nor formulas, even if they look like it: codes, labels.
         seed: of the sample of hyperparameters.
         repeat: whether measured rows may be picked again.
         why: whether to say also which columns matter, and what each adds to each pick.
@@ -98,14 +99,14 @@ def pick_rows(
         raise ToolError(f"{count} rows are wanted.", "Ask for at least 1.")
     file = TableFile.open(table)
     place = file.index(target)
-    for name in ignore:
+    for name in (*ignore, *text):
         file.index(name)
     used = [n for n in file.names if n != target and n not in ignore]
     if not used:
         raise ToolError(f"{table} has no column besides the target.", "Add the settings of each measurement.")
     source = file if pool is None else TableFile.open(pool)
-    reading = Reading(file, used)
-    elsewhere = reading if pool is None else Reading(source, used)
+    reading = Reading(file, used, text)
+    elsewhere = reading if pool is None else Reading(source, used, text)
     measured: list[tuple[int, list[str], float]] = []
     for line, cells in file.rows():
         reading.see(line, cells)
@@ -128,7 +129,7 @@ def pick_rows(
                 yield Candidate(line, tuple(cells))
 
     rows = (reading.values(cells) for _, cells, _ in measured)
-    survey = Survey(used).add(rows).add(elsewhere.values(c.cells) for c in candidates())
+    survey = Survey(used, set(text) & set(used)).add(rows).add(elsewhere.values(c.cells) for c in candidates())
     space = survey.space()
     picker = TablePicker(space, aim, seed)
     picker.tell([reading.values(cells) for _, cells, _ in measured], [value for _, _, value in measured])
@@ -177,7 +178,7 @@ def pick(options: argparse.Namespace) -> int:
     aim = aim_of(options)
     result = pick_rows(
         options.table, options.target, aim, options.count, pool=options.pool, ignore=tuple(options.ignore),
-        seed=options.seed, repeat=options.repeat, why=options.why,
+        text=tuple(options.text), seed=options.seed, repeat=options.repeat, why=options.why,
     )  # fmt: skip
     if options.out is not None:
         _write(options.out, result, options.target)

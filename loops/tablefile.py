@@ -7,7 +7,7 @@ A file is data: it is read by lines of bounded length, and never held whole. Wha
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -24,6 +24,9 @@ MAX_MEASURED = 100_000
 
 BLANK = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
 """Cells that say nothing, in lower case."""
+
+SODIUM = "Na"
+"""Blank among numbers; in a column of text it says something."""
 
 DELIMITERS = (",", ";", "\t")
 
@@ -117,11 +120,12 @@ def is_blank(cell: str) -> bool:
 class Reading:
     """How cells become values: a column is numbers where every cell that says something is one."""
 
-    def __init__(self, file: TableFile, used: Sequence[str]) -> None:
-        """Of the columns `used`, by name."""
+    def __init__(self, file: TableFile, used: Sequence[str], text: Collection[str] = ()) -> None:
+        """Of the columns `used`, by name; those in `text` are not numbers even if they look like some."""
         self.used = tuple(used)
         self._places = [file.index(name) for name in self.used]
-        self._text = [False] * len(self.used)
+        self._said = [name in text for name in self.used]
+        self._text = list(self._said)
         self._numbers = [0] * len(self.used)
         self._odd: list[tuple[int, str] | None] = [None] * len(self.used)
 
@@ -143,11 +147,11 @@ class Reading:
         Raises:
             ToolError: a column that is mostly numbers with some text among them.
         """
-        for name, numbers, odd in zip(self.used, self._numbers, self._odd, strict=True):
-            if odd is not None and numbers:
+        for name, said, numbers, odd in zip(self.used, self._said, self._numbers, self._odd, strict=True):
+            if odd is not None and numbers and not said:
                 raise ToolError(
                     f"Column {name!r} holds numbers, and {odd[1][:40]!r} in line {odd[0]}.",
-                    "Make it one or the other, leave the cell blank, or leave the column out with --ignore.",
+                    "Make it one or the other, name it with --text, or leave the column out with --ignore.",
                 )
 
     def adopt(self, other: Reading) -> None:
@@ -159,5 +163,6 @@ class Reading:
         found: list[Value] = []
         for place, text in zip(self._places, self._text, strict=True):
             cell = cells[place]
-            found.append(None if is_blank(cell) else cell.strip() if text else number(cell))
+            blank = is_blank(cell) and not (text and cell.strip() == SODIUM)
+            found.append(None if blank else cell.strip() if text else number(cell))
         return tuple(found)

@@ -46,6 +46,8 @@ class Aim(StrEnum):
     """Nothing measured keeps the limits yet: find one that does."""
     HITS = "hits"
     """The goal counts crystals that keep the limits: find as many as possible."""
+    FRONT = "front"
+    """The goal asks for the set of best compromises: extend it (`front.py`)."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def select(beliefs: PoolBeliefs, context: Context) -> list[Selection]:
 
     Score = log[(1 - e) merit / max merit + e deviation / max deviation] + log success + log penalty, where merit is
     expected improvement times the chance to keep the limits, or that chance alone, by the aim. Several objectives
-    enter as a weighted sum of standardised ones, which finds points on the convex part of the Pareto front only.
+    enter as a weighted sum of standardised ones; where the goal asks for the Pareto front, and measured crystals keep
+    its limits, as the hypervolume under it (`front.py`).
     The batch is greedy: after each pick the models believe its expected value (`PoolBeliefs.after`), the incumbent
     follows, and near-duplicates of picks and of measured crystals are held back. Ties go to the earlier row.
 
@@ -131,7 +134,7 @@ def select(beliefs: PoolBeliefs, context: Context) -> list[Selection]:
     distance = nearest_distance(beliefs.features, context.measured)
     likely = _chances(beliefs, context, scales)
     chances = torch.zeros(total, dtype=torch.float64) if context.log_success is None else context.log_success
-    first = _score(_merit(beliefs, context, scales, context.best), beliefs, context)
+    first = score_of(_merit(beliefs, context, scales, context.best), beliefs, context)
     keep = min(total, max(SHORTLIST, 50 * context.q))
     # Stable sorting keeps ties in the order of the rows, so that the choice is reproducible.
     ranked = first + chances + log_penalty(distance, typical)
@@ -141,7 +144,7 @@ def select(beliefs: PoolBeliefs, context: Context) -> list[Selection]:
     picks: list[Selection] = []
     for _ in range(min(context.q, total)):
         merit = _merit(current, context, scales, best).masked_fill(taken, FLOOR)
-        score = _score(merit, current, context) + chances + log_penalty(near, typical)
+        score = score_of(merit, current, context) + chances + log_penalty(near, typical)
         score = score.masked_fill(taken, -math.inf)
         at = int(score.argmax())
         greedy = int((merit + chances + log_penalty(near, typical)).masked_fill(taken, -math.inf).argmax())
@@ -178,7 +181,7 @@ def _merit(
     )
 
 
-def _score(merit: torch.Tensor, beliefs: PoolBeliefs, context: Context) -> torch.Tensor:
+def score_of(merit: torch.Tensor, beliefs: PoolBeliefs, context: Context) -> torch.Tensor:
     """Merit blended with ignorance, both relative to the pool's largest; `m` logarithms."""
     import torch
 

@@ -51,6 +51,25 @@ class PoolBeliefs:
             found["energy_above_hull"] = Belief(energy.mean - self.hull, energy.std)
         return found
 
+    def joint(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean `m` and covariance `m x m` of the property itself, without the noise of a measurement; deviations
+        calibrated."""
+        base = "formation_energy" if name == "energy_above_hull" else name
+        mean, covariance = self.models[base].joint(self.features, self.cheap[base])
+        offset = self.hull if name == "energy_above_hull" else 0.0
+        return mean - offset, covariance * self.scales.get(base, 1.0) ** 2
+
+    def joined(self, other: PoolBeliefs) -> PoolBeliefs:
+        """These crystals, and then those of `other`, which rests on the same models."""
+        import torch
+
+        return replace(
+            self,
+            features=torch.cat([self.features, other.features]),
+            cheap={name: torch.cat([values, other.cheap[name]]) for name, values in self.cheap.items()},
+            hull=torch.cat([self.hull, other.hull]),
+        )
+
     def subset(self, rows: torch.Tensor) -> PoolBeliefs:
         """The same models on some crystals only (`k` indices, or `m` booleans)."""
         return replace(

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..tools.core.errors import ToolError
 from ..tools.core.properties import CATALOGUE
 from ..tools.core.types import GoalSpec
-from .acquisition import Context, aim_of, keeps_limits, select
+from .acquisition import Aim, Context, aim_of, keeps_limits, select
 from .beliefs import PoolBeliefs
 from .composition import composition_key
 from .features import Featuriser
@@ -124,6 +124,7 @@ class CampaignModel:
         exploration: float,
         goal: GoalSpec,
         best: Mapping[str, float] | None = None,
+        levels: Mapping[str, float] | None = None,
     ) -> list[Pick]:
         """At most q different crystals of the pool, the most deserving first.
 
@@ -134,6 +135,8 @@ class CampaignModel:
             goal: objectives, constraints and stop rule are used.
             best: measured values of the best crystal so far. Where the pool gives hull offsets for the compositions of
                 all measured crystals, the best is found anew relative to that hull.
+            levels: id of a measured crystal to the hull's formation energy (eV/atom) at its composition, for those
+                whose composition no crystal of the pool has.
 
         Raises:
             ToolError: the goal names a property without a model, or exploration is not a share.
@@ -142,14 +145,24 @@ class CampaignModel:
         if not points or q < 1:
             return []
         beliefs = self._beliefs(points)
-        best = self._incumbent(points, goal, beliefs, best)
+        known = self._relative_to_hull(points, goal, levels or {})
+        best = self._incumbent(goal, beliefs, known, best)
         success = self._chance_of_success(beliefs)
         measured = self._features([m.point for m in self._measurements])
         log_success = None if success is None else success.log()
         context = Context(goal, q, exploration, best, measured, log_success)
         aim, first = aim_of(goal, best), goal.objectives[0].property
+        anchors = [m for m in known or () if all(p in m.values for p in goal.properties)]
+        if aim is Aim.IMPROVE and goal.tradeoff == "pareto" and len(goal.objectives) > 1 and anchors:
+            from .front import select_front
+
+            aim = Aim.FRONT
+            scales = objective_scales(goal.objectives, beliefs.table)
+            found = select_front(beliefs, self._beliefs([m.point for m in anchors]), context, scales)
+        else:
+            found = select(beliefs, context)
         picks = []
-        for chosen in select(beliefs, context):
+        for chosen in found:
             means = {name: float(b.mean[chosen.row]) for name, b in beliefs.table.items()}
             stds = {name: float(b.std[chosen.row]) for name, b in beliefs.table.items()}
             works = None if success is None else float(success[chosen.row])
@@ -238,28 +251,45 @@ class CampaignModel:
         hull = torch.tensor([p.offsets.get("energy_above_hull", 0.0) for p in pool], dtype=torch.float64)
         return PoolBeliefs(self._models, self._features(pool), cheap, hull, self._scales)
 
+    def _relative_to_hull(
+        self, pool: Sequence[PoolPoint], goal: GoalSpec, levels: Mapping[str, float]
+    ) -> list[Measurement] | None:
+        """What was measured, its energy above hull relative to the hull that the pool uses; None where that hull is not
+        known for all of it."""
+        if "energy_above_hull" not in goal.properties:
+            return list(self._measurements)
+        hull = {composition_key(p.amounts): p.offsets.get("energy_above_hull", 0.0) for p in pool}
+        found = []
+        for m in self._measurements:
+            if "formation_energy" not in m.values:
+                continue
+            level = levels.get(m.point.candidate_id, hull.get(composition_key(m.point.amounts)))
+            if level is None:
+                return None
+            point = replace(m.point, offsets={"energy_above_hull": level})
+            found.append(Measurement(point, {**m.values, "energy_above_hull": m.values["formation_energy"] - level}))
+        return found
+
     def _incumbent(
-        self, pool: Sequence[PoolPoint], goal: GoalSpec, beliefs: PoolBeliefs, best: Mapping[str, float] | None
+        self,
+        goal: GoalSpec,
+        beliefs: PoolBeliefs,
+        known: Sequence[Measurement] | None,
+        best: Mapping[str, float] | None,
     ) -> Mapping[str, float] | None:
         """Values of the best measured crystal, its energy above hull relative to the hull that the pool uses.
 
         The caller's own number may rest on another hull (measured phases only), against which expected and
         measured crystals would not compare like with like.
         """
-        if "energy_above_hull" not in goal.properties:
-            return best
-        hull = {composition_key(p.amounts): p.offsets.get("energy_above_hull", 0.0) for p in pool}
-        known = [m for m in self._measurements if "formation_energy" in m.values]
-        keys = [composition_key(m.point.amounts) for m in known]
-        if not known or any(key not in hull for key in keys):
+        if "energy_above_hull" not in goal.properties or not known:
             return best
         scales = objective_scales(goal.objectives, beliefs.table)
         found = []
-        for m, key in zip(known, keys, strict=True):
-            values = {**m.values, "energy_above_hull": m.values["formation_energy"] - hull[key]}
-            worth = utility(goal, values, scales)
+        for m in known:
+            worth = utility(goal, m.values, scales)
             if worth is not None:
-                found.append((keeps_limits(goal, values), worth, values))
+                found.append((keeps_limits(goal, m.values), worth, m.values))
         return max(found, key=lambda item: item[:2])[2] if found else best
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import bisect
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..tools.core.errors import ToolError
+from ..tools.core.valence import charge_imbalance, has_odd_electrons
 from .composition import COMPOSITION_FEATURES, composition_features
 from .points import PoolPoint
 
@@ -28,6 +29,9 @@ COMPOSITION_COMPONENTS = 6
 MANY_ELEMENTS = 6
 """Elements up to which the components of the composition tell all compositions apart. Beyond them the atomic fractions
 themselves are features too: what an element does is not all in its tabulated properties."""
+
+FAR_FROM_NEUTRAL = 0.5
+"""Charge left over (electrons an atom) beyond which more makes no difference: metals among metals."""
 
 MIN_VARIANCE_RATIO = 1e-3
 """A principal component with less of the leading one's variance than this is noise, and dropped."""
@@ -69,7 +73,8 @@ class Featuriser:
     """Turns crystals into `n x d` features; the scaling is fixed by `fit` and stored.
 
     Blocks side by side: principal components of the embedding, principal components of the composition statistics,
-    scalars (extras; the space group as log2 of its point-group order), and, in wide chemical spaces, atomic fractions.
+    scalars (extras; the space group as log2 of its point-group order; charge left over and parity of electrons, which
+    say more of gap and stability than any statistic), and, in wide chemical spaces, atomic fractions.
     Components are scaled by the leading one's deviation, so that minor ones stay minor (no whitening); scalars to unit
     variance; fractions together, so that two crystals are apart by how much of their atoms differs.
     """
@@ -115,8 +120,8 @@ class Featuriser:
         self._elements = tuple(present) if len(present) > MANY_ELEMENTS else ()
         embedding, composition, scalars, fractions = self._raw(points)
         self._blocks = (
-            _principal(embedding, EMBEDDING_COMPONENTS, per_column=False),
-            _principal(composition, COMPOSITION_COMPONENTS, per_column=True),
+            principal(embedding, EMBEDDING_COMPONENTS, per_column=False),
+            principal(composition, COMPOSITION_COMPONENTS, per_column=True),
             _standard(scalars),
             _together(fractions),
         )
@@ -146,16 +151,23 @@ class Featuriser:
         size = self._embedding_length
         missing = [math.nan] * size
         embedding = [list(p.embedding) if len(p.embedding) == size else missing for p in points]
-        scalars = [[_scalar(name, p.extras.get(name, math.nan)) for name in self._extras] for p in points]
+        scalars = [
+            [_scalar(name, p.extras.get(name, math.nan)) for name in self._extras] + _electrons(p.amounts)
+            for p in points
+        ]
         return (
             torch.tensor(embedding, dtype=torch.float64).reshape(len(points), size),
             composition_features([p.amounts for p in points]),
-            torch.tensor(scalars, dtype=torch.float64).reshape(len(points), len(self._extras)),
+            torch.tensor(scalars, dtype=torch.float64).reshape(len(points), len(self._extras) + 2),
             torch.tensor(
                 [[p.amounts.get(s, 0.0) / sum(p.amounts.values()) for s in self._elements] for p in points],
                 dtype=torch.float64,
             ).reshape(len(points), len(self._elements)),
         )
+
+
+def _electrons(amounts: Mapping[str, float]) -> list[float]:
+    return [min(charge_imbalance(amounts), FAR_FROM_NEUTRAL), has_odd_electrons(amounts)]
 
 
 def _scalar(name: str, value: float) -> float:
@@ -193,7 +205,7 @@ def _together(raw: torch.Tensor) -> _Block:
     return _Block(mean, torch.full_like(mean, size or 1.0), torch.eye(raw.shape[1], dtype=raw.dtype))
 
 
-def _principal(raw: torch.Tensor, at_most: int, per_column: bool) -> _Block:
+def principal(raw: torch.Tensor, at_most: int, per_column: bool) -> _Block:
     """Leading principal components, scaled so that the first has unit variance.
 
     Args:

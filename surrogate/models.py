@@ -1,44 +1,46 @@
-"""The Gaussian process on (measured - cheap): delta-learning that still works with no, one or two measurements.
+"""A Gaussian process on (measured - cheap): delta-learning that still works with no, one or two measurements.
 
-What is not here: features (`features.py`), calibration of the deviations (`calibration.py`), decisions
-(`acquisition.py`).
+The process is the one of `processes/`: hyperparameters sampled, outcomes warped. What is not here: features
+(`features.py`), calibration of the deviations (`calibration.py`), decisions (`acquisition.py`).
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from ..tools.core.errors import ToolError
+from .processes.joint import joint_belief
+from .processes.member import Latent, Member, fit_member
+from .processes.posterior import ASSUMED_WEIGHT, Prior, Table, sample
 
 if TYPE_CHECKING:
     import torch
-    from botorch.models import SingleTaskGP
 
 MIN_POINTS_TO_FIT = 4
-"""With fewer measurements the hyperparameters stay at the mode of their priors."""
-
-PRIOR_MEAN_WEIGHT = 1.0
-"""Measurements that the prior mean is worth: one measurement moves the mean by half its residual, and counts the other
-half as evidence that differences are large. With less weight, a batch of alike crystals passes for a global shift."""
-
-PRIOR_STD_WEIGHT = 3.0
-"""Measurements that the prior deviation is worth."""
-
-NOISE_BOUNDS = (1e-4, 1.0)
-"""Of the noise variance, in units of the prior variance of the difference. The lower one doubles as jitter."""
+"""With fewer measurements outcomes are not standardised by themselves: prior mean and deviation stand."""
 
 UNIT_CUBE_STD = 1.0 / math.sqrt(12.0)
 """Deviation of a uniform variable on [0, 1]: the lengthscale prior was made for inputs spread like that."""
 
-CHUNK = 1024
-"""Rows predicted at a time, so that memory does not grow with the pool."""
+PARTICLES, MOVES = 32, 30
+"""Hyperparameter sets, and moves of each."""
+
+MOST = 300
+"""Designs that hyperparameters are learned from, at most: every so-many-th of more."""
+
+PRIOR = Prior(lengthscale=0.5, own_spread=1.0, noise=-4.0)
+"""Features of crystals are many and most say little, and DFT does not scatter: smoother than tables of experiments, and
+with less noise. Chosen on formation energies of perovskites and on made-up landscapes (benchmarks/RESULTS.md)."""
+
+PRIOR_SPREAD = math.sqrt(math.exp(PRIOR.outputscale + PRIOR.outputscale_spread**2 / 2) + 1.0)
+"""Deviation of the process before any measurement, its unknown mean included, in its own units."""
 
 
 @dataclass(frozen=True)
-class Prior:
+class Expected:
     """What is believed of a property before any measurement; catalogue's unit."""
 
     delta_std: float
@@ -50,24 +52,23 @@ class Prior:
 
 
 PRIORS = {
-    "formation_energy": Prior(delta_std=0.1, mean=-1.0, std=1.0),
-    "density": Prior(delta_std=0.3, mean=5.0, std=3.0),
-    "volume_per_atom": Prior(delta_std=1.0, mean=18.0, std=8.0),
-    "bulk_modulus": Prior(delta_std=25.0, mean=90.0, std=60.0),
-    "band_gap": Prior(delta_std=1.0, mean=1.0, std=1.5),
+    "formation_energy": Expected(delta_std=0.1, mean=-1.0, std=1.0),
+    "density": Expected(delta_std=0.3, mean=5.0, std=3.0),
+    "volume_per_atom": Expected(delta_std=1.0, mean=18.0, std=8.0),
+    "bulk_modulus": Expected(delta_std=25.0, mean=90.0, std=60.0),
+    "band_gap": Expected(delta_std=1.0, mean=1.0, std=1.5),
 }
 """Order-of-magnitude beliefs: errors of universal potentials of the first generation against PBE, and the spread of
-inorganic crystals. A handful of measurements outweighs them (`PRIOR_STD_WEIGHT`)."""
+inorganic crystals. A handful of measurements outweighs them (`ASSUMED_WEIGHT`)."""
 
 
 class DeltaGP:
     """Predicts a measured value as cheap prediction + Gaussian process on the features.
 
-    The difference is standardised with the mean and variance of a normal-inverse-gamma posterior (K. Murphy,
-    "Conjugate Bayesian analysis of the Gaussian distribution", 2007, section 6), so that one measurement, or several
-    identical ones, still leave a finite scale. The GP has a constant mean, a Matern-5/2 kernel with one lengthscale a
-    feature and the dimension-scaled priors of Hvarfner, Hellsten & Nardi (ICML 2024), and a learned noise: the part of
-    the difference that the features do not explain. Deviations are those of a measured value, noise included.
+    From `MIN_POINTS_TO_FIT` designs on the difference is standardised by its mean and by a deviation that the prior one
+    adds `ASSUMED_WEIGHT` measurements to, so that identical ones still leave a finite scale; below that it is measured
+    from the prior mean, in units of the prior deviation. Deviations are those of a measured value, noise included: the
+    part of the difference that the features do not explain.
     """
 
     def __init__(self, prior_std: float, prior_mean: float = 0.0, seed: int = 0, alike: int = 0) -> None:
@@ -76,8 +77,8 @@ class DeltaGP:
         Args:
             prior_std: deviation of (measured - cheap) before any measurement, > 0, in the property's unit.
             prior_mean: its mean; 0 where there is a cheap prediction.
-            seed: for the restarts of a fit that does not converge at once.
-            alike: features at the end that share one lengthscale, in a kernel of their own that multiplies the other.
+            seed: for the sample of hyperparameters.
+            alike: features at the end that share one lengthscale.
         """
         if not (math.isfinite(prior_std) and prior_std > 0):
             raise ToolError(f"A prior deviation of {prior_std} is not possible.", "Give a positive number.")
@@ -86,10 +87,10 @@ class DeltaGP:
         self._seed = seed
         self._alike = alike
         self._centre = prior_mean
-        self._scale = prior_std
-        self._x: torch.Tensor | None = None
-        self._y: torch.Tensor | None = None
-        self._gp: SingleTaskGP | None = None
+        # Negative where outcomes are stored upside down.
+        self._scale = prior_std / PRIOR_SPREAD
+        self._member: Member | None = None
+        self._count = 0
         self._notes: tuple[str, ...] = ()
 
     @property
@@ -100,7 +101,7 @@ class DeltaGP:
     @property
     def n(self) -> int:
         """Number of measurements that the model rests on (fantasies of `believe` included)."""
-        return 0 if self._y is None else len(self._y)
+        return self._count
 
     def fit(self, features: torch.Tensor, cheap: torch.Tensor, measured: torch.Tensor) -> None:
         """Learn from measurements; replaces what was learned before.
@@ -110,23 +111,16 @@ class DeltaGP:
             cheap: `n` cheap predictions (zeros where there are none).
             measured: `n` values. A row that is not finite is left out, and noted.
         """
-
-        notes = []
         residual = (measured - cheap).double()
         usable = residual.isfinite() & features.isfinite().all(dim=1)
+        self._notes = ()
         if not bool(usable.all()):
-            notes.append(f"{int((~usable).sum())} measurements without a finite value left out")
+            self._notes = (f"{int((~usable).sum())} measurements without a finite value left out",)
         x, residual = features[usable].double() * UNIT_CUBE_STD, residual[usable]
-        self._centre, self._scale = self._location_and_scale(residual)
-        self._x, self._y = x, (residual - self._centre) / self._scale
-        self._gp = None
+        self._count = len(x)
+        self._centre, self._scale, self._member = self._prior_mean, self._prior_std / PRIOR_SPREAD, None
         if len(x):
-            gp = _build(x, self._y, self._alike)
-            problem = _optimise(gp, self._seed) if len(x) >= MIN_POINTS_TO_FIT else ""
-            if problem:
-                notes.append(f"hyperparameters kept at their priors: {problem}")
-            self._gp = _build(x, self._y, self._alike) if problem else gp
-        self._notes = tuple(notes)
+            self._learn(x, residual)
 
     def posterior(self, features: torch.Tensor, cheap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of a measured value.
@@ -140,18 +134,29 @@ class DeltaGP:
         """
         import torch
 
-        if self._gp is None:
-            return cheap.double() + self._centre, torch.full((len(features),), self._scale, dtype=torch.float64)
-        means, variances = [], []
+        if self._member is None:
+            return cheap.double() + self._centre, torch.full((len(features),), self._prior_std, dtype=torch.float64)
         with torch.no_grad():
-            for chunk in (features.double() * UNIT_CUBE_STD).split(CHUNK):
-                # One t-batch a crystal, `chunk x 1 x d`: marginals only, no covariance between crystals.
-                posterior = self._gp.posterior(chunk.unsqueeze(-2), observation_noise=True)
-                means.append(posterior.mean.flatten())
-                variances.append(posterior.variance.flatten())
-        empty = features.new_zeros(0, dtype=torch.float64)
-        mean = torch.cat([empty, *means]) * self._scale + self._centre + cheap.double()
-        return mean, torch.cat([empty, *variances]).clamp_min(1e-12).sqrt() * self._scale
+            latent = self._member.latent(features.double() * UNIT_CUBE_STD)
+            middle, half = _in_outcomes(self._member, latent, noise=True)
+        mean = middle.mean(0)
+        variance = (middle - mean).square().mean(0) + half.square().mean(0)
+        return mean * self._scale + self._centre + cheap.double(), variance.clamp_min(1e-12).sqrt() * abs(self._scale)
+
+    def joint(self, features: torch.Tensor, cheap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean `m` and covariance `m x m` of the property itself, without the noise of a measurement.
+
+        Args:
+            features: `m x d`.
+            cheap: `m`.
+        """
+        import torch
+
+        if self._member is None:
+            apart = torch.eye(len(features), dtype=torch.float64) * self._prior_std**2
+            return cheap.double() + self._centre, apart
+        mean, covariance = joint_belief(self._member, features.double() * UNIT_CUBE_STD)
+        return mean * self._scale + self._centre + cheap.double(), covariance * self._scale**2
 
     def believe(self, features: torch.Tensor) -> DeltaGP:
         """The model after a fantasy: the crystal (`1 x d`) was measured and gave what was expected.
@@ -159,98 +164,59 @@ class DeltaGP:
         The kriging believer (Ginsbourger, Le Riche & Carraro 2010): hyperparameters stay, means stay, deviations
         shrink around the crystal.
         """
-        import torch
-
-        x = features.double() * UNIT_CUBE_STD
-        if self._gp is None or self._x is None or self._y is None:
-            joined, targets, state = x, torch.zeros(1, dtype=torch.float64), None
-        else:
-            with torch.no_grad():
-                expected = self._gp.posterior(x).mean.flatten()
-            joined, targets = torch.cat([self._x, x]), torch.cat([self._y, expected])
-            state = self._gp.state_dict()
         other = copy.copy(self)
-        other._x, other._y = joined, targets
-        other._gp = _build(joined, targets, self._alike, state)
+        if self._member is None:
+            other._learn(features[:0].double(), features.new_zeros(0, dtype=features.double().dtype))
+        assert other._member is not None
+        other._member = other._member.believe(features.double() * UNIT_CUBE_STD)
+        other._count += 1
         return other
 
-    def _location_and_scale(self, residual: torch.Tensor) -> tuple[float, float]:
-        n = len(residual)
-        if n == 0:
-            return self._prior_mean, self._prior_std
-        mean = float(residual.mean())
-        shift = mean - self._prior_mean
-        weight = PRIOR_MEAN_WEIGHT * n / (PRIOR_MEAN_WEIGHT + n)
-        squares = float((residual - mean).square().sum()) + weight * shift**2
-        variance = (PRIOR_STD_WEIGHT * self._prior_std**2 + squares) / (PRIOR_STD_WEIGHT + n)
-        return self._prior_mean + shift * n / (PRIOR_MEAN_WEIGHT + n), math.sqrt(variance)
+    def _learn(self, x: torch.Tensor, residual: torch.Tensor) -> None:
+        table = self._table(x, residual)
+        own = x.shape[1] - self._alike
+        groups = own + (self._alike > 0)
+        ties = [*range(own), *[own] * self._alike]
+        step = -(-len(table.y) // MOST)
+        part = table
+        if step > 1:
+            part = replace(table, x=table.x[::step], y=table.y[::step], repeats=table.repeats[::step])
+        particles = sample(part, PRIOR, (False,) * groups, groups, PARTICLES, MOVES, self._seed, ties)
+        self._member = fit_member(table, particles)
 
+    def _table(self, x: torch.Tensor, residual: torch.Tensor) -> Table:
+        """Designs in an order of their own, repeats together."""
+        import torch
 
-def _optimise(gp: SingleTaskGP, seed: int) -> str:
-    """Maximise the posterior density of the hyperparameters in place; what went wrong, or an empty string."""
-    import torch
-    from botorch.exceptions.errors import ModelFittingError
-    from botorch.fit import fit_gpytorch_mll
-    from botorch.utils.sampling import manual_seed
-    from gpytorch.mlls import ExactMarginalLogLikelihood
-    from linear_operator.utils.errors import NanError, NotPSDError
-
-    mll = ExactMarginalLogLikelihood(gp.likelihood, gp)
-    try:
-        # A restart draws from the priors with torch's global generator; it is put back afterwards.
-        with manual_seed(seed), torch.enable_grad():
-            fit_gpytorch_mll(mll, max_attempts=3, optimizer_kwargs={"options": {"maxiter": 200}})
-    except (ModelFittingError, NotPSDError, NanError) as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def _build(x: torch.Tensor, y: torch.Tensor, alike: int, state: dict[str, Any] | None = None) -> SingleTaskGP:
-    """A GP on standardised targets, hyperparameters from `state` or at the mode of their priors.
-
-    Args:
-        x: `n x d`, spread like the unit cube.
-        y: `n`.
-        alike: columns at the end of x that share one lengthscale.
-        state: from the `state_dict` of a GP with the same d.
-    """
-    from botorch.models import SingleTaskGP
-    from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
-    from gpytorch.constraints import GreaterThan, Interval
-    from gpytorch.kernels import MaternKernel
-    from gpytorch.likelihoods import GaussianLikelihood
-    from gpytorch.means import ConstantMean
-    from gpytorch.priors import NormalPrior
-    from gpytorch.priors.torch_priors import LogNormalPrior
-
-    alike = alike if alike < x.shape[-1] else 0
-    own = x.shape[-1] - alike
-    kernel = get_covar_module_with_dim_scaled_prior(
-        ard_num_dims=own, use_rbf_kernel=False, active_dims=range(own) if alike else None
-    )
-    if alike:
-        # One lengthscale over all of them: the prior of one dimension.
-        prior = LogNormalPrior(loc=math.sqrt(2.0), scale=math.sqrt(3.0))
-        kernel = kernel * MaternKernel(
-            nu=2.5,
-            active_dims=range(own, x.shape[-1]),
-            lengthscale_prior=prior,
-            lengthscale_constraint=GreaterThan(2.5e-2, transform=None, initial_value=prior.mode),
+        designs, place = torch.unique(x, dim=0, return_inverse=True) if len(x) else (x, torch.zeros(0).long())
+        repeats = torch.zeros(len(designs), dtype=torch.float64).index_add(0, place, torch.ones_like(residual))
+        means = torch.zeros_like(repeats).index_add(0, place, residual.sort().values[residual.argsort().argsort()])
+        means = means / repeats
+        anchored = len(designs) < MIN_POINTS_TO_FIT
+        if anchored:
+            squares = float((means - self._prior_mean).square().sum()) / 2
+            variance = (ASSUMED_WEIGHT * self._prior_std**2 + squares) / (ASSUMED_WEIGHT + len(designs))
+            self._centre, self._scale = self._prior_mean, math.sqrt(variance) / PRIOR_SPREAD
+        else:
+            self._centre = float(means.mean())
+            squares = float((means - self._centre).square().sum())
+            variance = (ASSUMED_WEIGHT * self._prior_std**2 + squares) / (ASSUMED_WEIGHT + len(designs))
+            # The longer tail always lies above, so that a property and its negative are learned alike.
+            skew = float((means - self._centre).pow(3).sum())
+            self._scale = math.copysign(math.sqrt(variance), skew)
+        within = float((residual - means[place]).square().sum()) / self._scale**2
+        return Table(
+            designs,
+            (means - self._centre) / self._scale,
+            repeats,
+            within,
+            len(x) - len(designs),
+            assumed=(self._prior_std / self._scale) ** 2,
+            anchored=anchored,
         )
-    noise_prior = LogNormalPrior(loc=-4.0, scale=1.0)
-    likelihood = GaussianLikelihood(
-        noise_prior=noise_prior,
-        noise_constraint=Interval(*NOISE_BOUNDS, transform=None, initial_value=noise_prior.mode),
-    )
-    gp = SingleTaskGP(
-        x,
-        y.unsqueeze(-1),
-        likelihood=likelihood,
-        covar_module=kernel,
-        mean_module=ConstantMean(constant_prior=NormalPrior(0.0, 1.0)),
-        outcome_transform=None,
-    )
-    if state is not None:
-        gp.load_state_dict(state)
-    gp.eval()
-    return gp
+
+
+def _in_outcomes(member: Member, latent: Latent, noise: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Median and half the distance between the 16 and 84 % quantiles of each particle's outcome; each `p x m`."""
+    std = (latent.std.square() + member.noise()).sqrt() if noise else latent.std
+    return member.outcome(latent.mean), 0.5 * (member.outcome(latent.mean + std) - member.outcome(latent.mean - std))

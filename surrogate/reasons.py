@@ -45,7 +45,8 @@ def expectation(name: str, mean: float, std: float) -> str:
 
 
 def _to(aim: Aim) -> str:
-    return "be the new best" if aim is Aim.IMPROVE else "keep every limit"
+    words = {Aim.IMPROVE: "be the new best", Aim.FRONT: "be a new best compromise"}
+    return words.get(aim, "keep every limit")
 
 
 def _percent(probability: float) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from ...tools.core.errors import ToolError
 from ..merit import log_expected_approach
+from ..processes.member import Latent
 from .ensemble import Ensemble
-from .member import Latent
 
 if TYPE_CHECKING:
     import torch

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from .aims import Aim, worth
 from .columns import Space, Value
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 Row = tuple[Value, ...]
+
+Score = Callable[[Sequence[Row]], "torch.Tensor"]
+"""`m` rows to what each is worth, the higher the better; `m`, finite."""
 
 CHUNK = 4096
 """Rows scored at a time."""
@@ -36,6 +39,19 @@ class Chosen:
     score: float
 
 
+class Judge(Protocol):
+    """Says what a measurement of a row is worth."""
+
+    def thinned(self) -> Judge:
+        """A quicker and rougher one, for every row of a stream."""
+
+    def score(self, rows: Sequence[Row]) -> torch.Tensor:
+        """As `Score`."""
+
+    def believe(self, row: Row) -> Judge:
+        """As if the row had been measured and gave what was expected."""
+
+
 def choose(
     ensemble: Ensemble, stream: Iterable[Sequence[Value]], q: int, aim: Aim, best: float | None, done: set[Row]
 ) -> list[Chosen]:
@@ -53,17 +69,40 @@ def choose(
         best: the measured value that serves it best.
         done: rows that must not be picked.
     """
-    shortlist = _shortlist(ensemble.thinned(SCOUTS), stream, max(SHORTLIST, 16 * q), aim, best, done)
-    rows = [c.row for c in shortlist]
+    return compose(_Single(ensemble, aim, best), stream, q, done)
+
+
+def compose(judge: Judge, stream: Iterable[Sequence[Value]], q: int, done: set[Row]) -> list[Chosen]:
+    """Likewise for any judge of rows."""
+    listed = shortlist(judge.thinned().score, stream, max(SHORTLIST, 16 * q), done)
+    rows = [c.row for c in listed]
     left = list(range(len(rows)))
     picks: list[Chosen] = []
     while left and len(picks) < q:
-        scores = worth(ensemble, ensemble.latent([rows[i] for i in left]), aim, best)
+        scores = judge.score([rows[i] for i in left])
         at = int(scores.argmax())
-        picks.append(Chosen(rows[left[at]], shortlist[left[at]].place, float(scores[at])))
-        ensemble = ensemble.believe(rows[left[at]])
+        picks.append(Chosen(rows[left[at]], listed[left[at]].place, float(scores[at])))
+        judge = judge.believe(rows[left[at]])
         del left[at]
     return picks
+
+
+@dataclass(frozen=True)
+class _Single:
+    """Judges rows by one outcome."""
+
+    ensemble: Ensemble
+    aim: Aim
+    best: float | None
+
+    def thinned(self) -> _Single:
+        return replace(self, ensemble=self.ensemble.thinned(SCOUTS))
+
+    def score(self, rows: Sequence[Row]) -> torch.Tensor:
+        return worth(self.ensemble, self.ensemble.latent(rows), self.aim, self.best)
+
+    def believe(self, row: Row) -> _Single:
+        return replace(self, ensemble=self.ensemble.believe(row))
 
 
 def spread(space: Space, stream: Iterable[Sequence[Value]], q: int) -> list[Chosen]:
@@ -71,7 +110,7 @@ def spread(space: Space, stream: Iterable[Sequence[Value]], q: int) -> list[Chos
 
     Of a long stream an even sample is looked at.
     """
-    from .member import farthest
+    from ..processes.member import farthest
 
     kept: list[tuple[int, Row]] = []
     held: set[Row] = set()
@@ -90,10 +129,8 @@ def spread(space: Space, stream: Iterable[Sequence[Value]], q: int) -> list[Chos
     return [Chosen(kept[i][1], kept[i][0], -float(rank)) for rank, i in enumerate(order)]
 
 
-def _shortlist(
-    ensemble: Ensemble, stream: Iterable[Sequence[Value]], size: int, aim: Aim, best: float | None, done: set[Row]
-) -> list[Chosen]:
-    """The best rows by first score, best first, each once."""
+def shortlist(score: Score, stream: Iterable[Sequence[Value]], size: int, done: set[Row]) -> list[Chosen]:
+    """The best rows of a stream by a first score, best first, each once and none that is done."""
     heap: list[tuple[float, int, Row]] = []
     held: set[Row] = set()
     place = 0
@@ -107,7 +144,7 @@ def _shortlist(
             place += 1
         if not fresh:
             continue
-        scores = worth(ensemble, ensemble.latent([row for _, row in fresh]), aim, best)
+        scores = score([row for _, row in fresh])
         for index in _top(scores, size):
             where, row = fresh[index]
             item = (float(scores[index]), -where, row)

@@ -1,19 +1,21 @@
 """What the columns of a table are, and how a row becomes numbers between 0 and 1.
 
-Nothing is asked of the user: numbers, text, columns that never vary, shares that add up to a constant and columns that
-span decades are found from the rows. One pass over a stream is enough (`Survey`), so a table need not fit in memory.
+Nothing is asked of the user: numbers, text, chemical formulas, columns that never vary, shares that add up to a
+constant and columns that span decades are found from the rows. One pass over a stream is enough (`Survey`), so a table
+need not fit in memory. What is not here: how formulas are read and become numbers (`formulas.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...tools.core.errors import ToolError
+from .formulas import FormulaScale, are_formulas, read_formula
 
 if TYPE_CHECKING:
     import torch
@@ -56,11 +58,21 @@ class Column:
     """Whether cells are missing: they take the middle of the range, and a further feature says so."""
     middle: float = 0.5
     """Scaled value that stands in for a missing cell."""
+    formulas: FormulaScale | None = None
+    """How the formulas of a column of formulas become numbers."""
+
+    @property
+    def alike(self) -> tuple[bool, ...]:
+        """For each feature that it becomes, whether it is an atomic fraction."""
+        if self.levels:
+            return (False,) * len(self.levels)
+        own = (False,) if self.formulas is None else self.formulas.alike
+        return (*own, False) if self.gaps else own
 
     @property
     def width(self) -> int:
         """Features that it becomes."""
-        return (len(self.levels) or 1) + (self.gaps and not self.levels)
+        return len(self.alike)
 
 
 @dataclass(frozen=True)
@@ -88,21 +100,22 @@ class Space:
 
     @property
     def alike(self) -> tuple[bool, ...]:
-        """For each feature of an encoding, whether it is a share of a mixture: components are much alike in how far
-        the outcome reaches along them, process settings are not."""
+        """For each feature of an encoding, whether it is a share of a mixture or an atomic fraction: components are
+        much alike in how far the outcome reaches along them, process settings are not."""
         shares = {name for group in self.mixtures for name in group}
-        return tuple(c.name in shares for c in self.columns for _ in range(c.width)) or (False,)
+        return tuple(c.name in shares or a for c in self.columns for a in c.alike) or (False,)
 
     def encode(self, rows: Sequence[Sequence[Value]], encoding: str = "plain") -> torch.Tensor:
         """Rows to `n x width` (float64).
 
         Numbers are scaled to [0, 1] over the table; texts are one-hot over sqrt(2), so that two different ones are one
-        apart. In the encoding `root` the shares of a mixture enter by their square roots (the Hellinger distance
-        between compositions): a trace of a component is far from none, as chemistry often has it.
+        apart; of the features of a formula (`FormulaScale`) the leading one varies as much as numbers do. In the
+        encoding `root` the shares of a mixture enter by their square roots (the Hellinger distance between
+        compositions): a trace of a component is far from none, as chemistry often has it.
 
         Raises:
             ToolError: a row has another number of cells than the table, a number stands where text was or the other
-                way round, or a text was not in the table.
+                way round, a text was not in the table, or a formula holds an element that was not.
         """
         import torch
 
@@ -115,7 +128,12 @@ class Space:
         parts = []
         for column in self.columns:
             cells = [row[position[column.name]] for row in rows]
-            parts.append(_texts(column, cells) if column.levels else _numbers(column, cells, column.name in rooted))
+            if column.levels:
+                parts.append(_texts(column, cells))
+            elif column.formulas is not None:
+                parts.append(_formulas(column, column.formulas, cells))
+            else:
+                parts.append(_numbers(column, cells, column.name in rooted))
         if not parts:
             return torch.zeros(len(rows), 1, dtype=torch.float64)
         return torch.from_numpy(np.concatenate(parts, axis=1))
@@ -127,9 +145,14 @@ class Space:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Space:
         """The space that `to_json` described."""
-        columns = tuple(Column(**{**c, "levels": tuple(c["levels"])}) for c in data["columns"])
+        columns = []
+        for c in data["columns"]:
+            # A space that was stored before formulas were read has none.
+            scale = c.get("formulas")
+            formulas = None if scale is None else FormulaScale.from_json(scale)
+            columns.append(Column(**{**c, "levels": tuple(c["levels"]), "formulas": formulas}))
         groups = tuple(tuple(g) for g in data["mixtures"])
-        return Space(tuple(data["names"]), columns, groups, tuple(data["notes"]))
+        return Space(tuple(data["names"]), tuple(columns), groups, tuple(data["notes"]))
 
 
 @dataclass
@@ -139,6 +162,10 @@ class _Seen:
     lower: float = math.inf
     upper: float = -math.inf
     levels: set[str] = field(default_factory=set)
+    elements: set[str] = field(default_factory=set)
+    """Of the formulas among its texts, up to the first text that is none."""
+    odd: str | None = None
+    """That text."""
     numbers: int = 0
     gaps: int = 0
 
@@ -146,18 +173,26 @@ class _Seen:
 class Survey:
     """One pass over the rows of a table."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], text: Collection[str] = ()) -> None:
         """A survey of nothing yet.
 
+        Args:
+            names: of the columns, in the order of the rows' cells.
+            text: columns whose texts are no formulas, even if all of them look like some.
+
         Raises:
-            ToolError: no column, too many, or two of one name.
+            ToolError: no column, too many, two of one name, or a name in `text` that is none of them.
         """
         if not names or len(names) > MAX_COLUMNS:
             raise ToolError(f"A table of {len(names)} columns.", f"Give 1 to {MAX_COLUMNS} columns besides the target.")
         twice = sorted({n for n in names if list(names).count(n) > 1})
         if twice:
             raise ToolError(f"Two columns are called {twice[0]!r}.", "Give each column a name of its own.")
+        strange = sorted(set(text) - set(names))
+        if strange:
+            raise ToolError(f"There is no column {strange[0]!r}.", f"The columns are {', '.join(names)}.")
         self._names = tuple(names)
+        self._text = frozenset(text)
         self._seen = [_Seen() for _ in names]
         self._sample: list[Sequence[Value]] = []
         self._stride = 1
@@ -200,7 +235,7 @@ class Survey:
             column = self._column(index, name, seen, notes)
             if column is not None:
                 columns.append(column)
-        mixtures = self._mixtures([c.name for c in columns if not c.levels and not c.gaps])
+        mixtures = self._mixtures([c.name for c in columns if not (c.levels or c.gaps or c.formulas)])
         for group in mixtures:
             notes.append(f"{', '.join(group)} are shares of one total")
         shares = {name for group in mixtures for name in group}
@@ -214,6 +249,12 @@ class Survey:
         elif isinstance(cell, str):
             if len(seen.levels) <= MAX_LEVELS:
                 seen.levels.add(cell)
+            if seen.odd is None and name not in self._text:
+                composition = read_formula(cell)
+                if composition is None:
+                    seen.odd = cell
+                else:
+                    seen.elements.update(symbol for symbol, _ in composition)
         elif not is_usable(cell):
             raise ToolError(
                 f"Row {self._count + 1} has {cell} in {name!r}.",
@@ -230,10 +271,14 @@ class Survey:
                 f"Column {name!r} holds numbers and text (for example {example!r}).", "Make it one or the other."
             )
         if seen.levels:
+            formulas = self._formulas(index, name, seen, notes)
+            if formulas is not None:
+                return formulas
             if len(seen.levels) > MAX_LEVELS:
+                hint = f" (If it is to hold formulas: {seen.odd[:40]!r} is none.)" if seen.elements and seen.odd else ""
                 raise ToolError(
                     f"Column {name!r} holds more than {MAX_LEVELS} different texts.",
-                    "A name or a remark says nothing about other rows: leave it out with --ignore.",
+                    f"A name or a remark says nothing about other rows: leave it out with --ignore.{hint}",
                 )
             levels = tuple(sorted(seen.levels | ({""} if seen.gaps else set())))
             if len(levels) > 1:
@@ -259,6 +304,19 @@ class Survey:
         scaled = (np.log(values) if decades else values) - lower
         middle = float(np.median(scaled)) / (upper - lower)
         return Column(name, lower, upper, decades=decades, gaps=bool(seen.gaps), middle=middle)
+
+    def _formulas(self, index: int, name: str, seen: _Seen, notes: list[str]) -> Column | None:
+        """A column of formulas, None where its texts are none or hardly differ."""
+        if seen.odd is not None or name in self._text:
+            return None
+        texts = {cell for row in self._sample if isinstance(cell := row[index], str)}
+        if not are_formulas(texts):
+            return None
+        notes.append(f"{name}: formulas of {len(seen.elements)} elements are read as compositions")
+        if seen.gaps:
+            notes.append(f"{name} is missing in {seen.gaps} rows: they take the mean composition")
+        compositions = [c for text in texts if (c := read_formula(text)) is not None]
+        return Column(name, gaps=bool(seen.gaps), formulas=FormulaScale.fit(compositions, seen.elements))
 
     def _mixtures(self, names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         """Runs of neighbouring columns, none negative, with a constant total; the longest first, each column once."""
@@ -305,6 +363,13 @@ def _texts(column: Column, cells: Sequence[Value]) -> np.ndarray:
     out = np.zeros((len(cells), len(column.levels)))
     out[np.arange(len(cells)), [place[str(w)] for w in wanted]] = math.sqrt(0.5)
     return out
+
+
+def _formulas(column: Column, scale: FormulaScale, cells: Sequence[Value]) -> np.ndarray:
+    features = scale.encode(column.name, cells)
+    if not column.gaps:
+        return features
+    return np.concatenate([features, [[float(cell is None)] for cell in cells]], axis=1)
 
 
 def _numbers(column: Column, cells: Sequence[Value], root: bool) -> np.ndarray:

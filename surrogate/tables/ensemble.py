@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..calibration import Calibration
+from ..processes.joint import joint_belief
+from ..processes.member import Latent, Member, fit_member
+from ..processes.posterior import Prior, Table, sample
 from .columns import Space, Value
-from .member import Latent, Member, fit_member
-from .posterior import Prior, Table, sample
 
 if TYPE_CHECKING:
     import torch
@@ -100,6 +101,21 @@ class Ensemble:
     def predict(self, rows: Sequence[Sequence[Value]]) -> Prediction:
         """What a measurement of each row will give."""
         return self.interval(self.mixture(self.latent(rows), noise=True))
+
+    def joint(self, rows: Sequence[Sequence[Value]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean `m` and covariance `m x m` of the rows' outcomes themselves, without the noise of a measurement; in the
+        user's unit. One normal belief for the mixture of all particles of all members, by its first two moments."""
+        import torch
+
+        means, covariances = [], []
+        for member, encoding in zip(self.members, self.encodings, strict=True):
+            mean, covariance = joint_belief(member, self.space.encode(rows, encoding))
+            means.append(mean)
+            covariances.append(covariance)
+        mean = self.weights @ torch.stack(means)
+        away = torch.stack(means) - mean
+        covariance = torch.tensordot(self.weights, torch.stack(covariances), 1) + (self.weights * away.T) @ away
+        return self.user(mean), covariance * self.scale**2
 
     def interval(self, mixture: Mixture) -> Prediction:
         """Median and calibrated 90 % interval of a distribution of the ensemble."""
@@ -211,10 +227,11 @@ def _collected(rows: Sequence[Sequence[Value]], values: Sequence[float]) -> dict
     found: dict[tuple[Value, ...], list[float]] = {}
     for row, value in zip(rows, values, strict=True):
         found.setdefault(tuple(row), []).append(float(value))
-    return {row: sorted(found[row]) for row in sorted(found, key=_order)}
+    return {row: sorted(found[row]) for row in sorted(found, key=order_of)}
 
 
-def _order(row: tuple[Value, ...]) -> tuple[tuple[int, float, str], ...]:
+def order_of(row: tuple[Value, ...]) -> tuple[tuple[int, float, str], ...]:
+    """Sorts rows whatever their cells are, so that nothing depends on the order in which they were told."""
     return tuple((0, 0.0, "") if c is None else (1, 0.0, c) if isinstance(c, str) else (2, float(c), "") for c in row)
 
 

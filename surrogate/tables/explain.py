@@ -69,7 +69,10 @@ def relevance(ensemble: Ensemble, rows: Sequence[Row]) -> dict[str, float]:
 
 
 def dependence(ensemble: Ensemble, column: str, rows: Sequence[Row]) -> Dependence:
-    """Partial dependence (Friedman, Ann. Stat. 29, 1189 (2001)) of the outcome on one column that varies."""
+    """Partial dependence (Friedman, Ann. Stat. 29, 1189 (2001)) of the outcome on one column that varies.
+
+    It is shown at each level of a column of texts, at each measured formula, and at up to `GRID` measured numbers.
+    """
     import torch
 
     rows = _thinned(rows)
@@ -77,6 +80,8 @@ def dependence(ensemble: Ensemble, column: str, rows: Sequence[Row]) -> Dependen
     known = next(c for c in ensemble.space.columns if c.name == column)
     if known.levels:
         at: list[Value] = list(known.levels)
+    elif known.formulas is not None:
+        at = [*sorted({c for r in rows if isinstance(c := r[place], str)})]
     else:
         seen = sorted({c for r in rows if isinstance(c := r[place], float | int)})
         at = list(seen) if len(seen) <= GRID else [seen[round(i * (len(seen) - 1) / (GRID - 1))] for i in range(GRID)]

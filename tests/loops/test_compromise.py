@@ -1,4 +1,4 @@
-"""Several aims: the front of best compromises, and choices that spread along it."""
+"""Several aims: the front of best compromises."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.world import harness, parts
 from benchmarks.world.harness import Setup
 from lodestone.agent.goal import parse_goal
-from lodestone.loops.compromise import best_for, front, losses, weighted
+from lodestone.loops.compromise import front, losses
 from lodestone.loops.knowledge import Knowledge
 from lodestone.loops.ledger import Ledger
 from lodestone.tools.core.types import Quantity
@@ -48,30 +47,6 @@ def test_every_crystal_off_the_front_is_beaten_by_one_on_it(pairs: list[tuple[fl
             for k in kept
         )
         assert beaten != any(m is k for k in kept)
-
-
-def test_choices_spread_along_the_front() -> None:
-    shares = []
-    for number in range(200):
-        goal = weighted(GOAL, number)
-        assert goal == weighted(GOAL, number)
-        weights = np.array([o.weight for o in goal.objectives])
-        assert (weights > 0).all()
-        shares.append(weights[0] / weights.sum())
-    assert np.mean(shares) == np.clip(np.mean(shares), 0.4, 0.6)
-    assert min(shares) < 0.1
-    assert max(shares) > 0.9
-    plain = parse_goal("max bulk modulus, min density, Ti-Al-N").goal
-    assert weighted(plain, 3) is plain
-
-
-def test_the_best_follows_the_weights() -> None:
-    stiff, light = crystal(300, 9), crystal(100, 2)
-    for number in range(50):
-        goal = weighted(GOAL, number)
-        modulus, density = (o.weight for o in goal.objectives)
-        assert best_for(goal, [stiff, light]) is (stiff if modulus > density else light)
-    assert best_for(GOAL, [crystal(1, None)]) is None
 
 
 def test_a_campaign_for_a_front_counts_its_front_as_found(tmp_path: Path) -> None:

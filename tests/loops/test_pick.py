@@ -106,6 +106,61 @@ def test_nothing_measured_yet_still_gives_a_start(table: Path, capsys: pytest.Ca
     assert any("flux is the same" in note for note in found["notes"])
 
 
+FORMULAS = [f"{a}{x:g}{b}{1 - x:g}O3" for a in ("Ba", "Sr", "Ca", "Na") for b in ("Ti", "Zr", "Nb") for x in (0.2, 0.7)]
+
+
+def test_a_column_of_formulas_needs_no_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.csv"
+    cells = [f"{f},{800 + 7 * i},{(i * i) % 11 if i % 3 else ''}\n" for i, f in enumerate(FORMULAS)]
+    path.write_text("composition,T,y\n" + "".join(cells))
+    code, out, _ = run(capsys, str(path), "--target", "y", "--maximise", "-n", "3", "--why", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert "composition: formulas of 8 elements are read as compositions" in found["notes"]
+    assert set(found["matters"]) == {"composition", "T"}
+    assert all(p["row"]["composition"] in FORMULAS for p in found["picks"])
+
+
+def test_a_pool_may_hold_more_formulas_than_texts_but_no_slip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, pool = tmp_path / "t.csv", tmp_path / "pool.csv"
+    table.write_text("composition,y\n" + "".join(f"{f},{len(f)}\n" for f in FORMULAS))
+    pool.write_text("composition\n" + "".join(f"Ba{i / 500:g}Sr{1 - i / 500:g}TiO3\n" for i in range(1, 400)))
+    arguments = [str(table), "--target", "y", "--maximise", "--pool", str(pool), "--json"]
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0
+    assert json.loads(out)["picks"][0]["row"]["composition"].startswith("Ba")
+    with pool.open("a") as file:
+        file.write("BaxSr1-xTiO3\n")
+    code, _, err = run(capsys, *arguments)
+    assert code == ToolError.exit_code
+    assert "'BaxSr1-xTiO3' is none" in err
+
+
+def test_columns_that_are_said_to_be_text_are_neither_formulas_nor_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("sample,batch,y\n" + "".join(f"{f},{i % 4 or 'x'},{i or ''}\n" for i, f in enumerate(FORMULAS)))
+    with pytest.raises(ToolError, match="'x' in line"):
+        pick_rows(path, "y", Aim("maximise"), 1)
+    found = pick_rows(path, "y", Aim("maximise"), 1, text=("sample", "batch"))
+    assert found.notes == ()
+    assert found.picks[0][0].row == (FORMULAS[0], "x")
+    with pytest.raises(ToolError, match="no column 'code'"):
+        pick_rows(path, "y", Aim("maximise"), 1, text=("code",))
+
+
+def test_sodium_is_no_missing_value_among_formulas_and_is_one_among_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    rows = [("Li", "1", "3"), ("Na", "2", ""), ("Cu", "Na", "5"), ("Ag", "4", "6"), ("NA", "5", "7")]
+    path.write_text("dopant,T,y\n" + "".join(",".join(r) + "\n" for r in rows))
+    found = pick_rows(path, "y", Aim("maximise"), 1)
+    assert found.picks[0][0].row == ("Na", 2.0)
+    assert "dopant: formulas of 4 elements are read as compositions" in found.notes
+    assert any("dopant is missing in 1 rows" in note for note in found.notes)
+    assert any("T is missing in 1 rows" in note for note in found.notes)
+
+
 @pytest.mark.parametrize(
     ("text", "arguments", "words"),
     [

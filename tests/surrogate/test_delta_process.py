@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from lodestone.surrogate import models
 from lodestone.surrogate.models import DeltaGP
+from lodestone.surrogate.processes import member
+from lodestone.surrogate.processes.posterior import matern
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.core.protocols import Surrogate
 
@@ -65,22 +67,46 @@ def test_delta_learning_beats_the_potential_and_a_plain_process() -> None:
 
 
 def test_posterior_matches_the_textbook_formula() -> None:
-    """Rasmussen & Williams (2006), eqs. 2.25 and 2.26, with the kernel and noise that were learned."""
+    """Rasmussen & Williams (2006), eqs. 2.25 and 2.26, averaged over the hyperparameters that were sampled."""
     model, x, cheap, measured = fitted(12)
-    gp = model._gp
-    assert gp is not None
+    learned = model._member
+    assert learned is not None
     new = draw(5, 3, seed=2)
-    with torch.no_grad():
-        a, b = x * models.UNIT_CUBE_STD, new * models.UNIT_CUBE_STD
-        noise, constant = float(gp.likelihood.noise), float(gp.mean_module.constant)
-        y = (measured - cheap - model._centre) / model._scale - constant
-        k = gp.covar_module(a).to_dense() + noise * torch.eye(12, dtype=torch.float64)
-        cross = gp.covar_module(b, a).to_dense()
-        mean = constant + cross @ torch.linalg.solve(k, y)
-        variance = 1.0 + noise - (cross * torch.linalg.solve(k, cross.T).T).sum(dim=1)
+    a, b = x * models.UNIT_CUBE_STD, new * models.UNIT_CUBE_STD
+    standard = (measured - cheap - model._centre) / model._scale
+    means, squares = [], []
+    for place in range(len(learned.centre)):
+        one = learned.one(place)
+        variance = float(one.noise())
+        y = one.warped(standard)[0]
+        k = matern(a, a, one.particles)[0] + variance * torch.eye(12, dtype=torch.float64)
+        cross = matern(b, a, one.particles)[0]
+        mean = cross @ torch.linalg.solve(k, y)
+        own = matern(b, b, one.particles)[0].diagonal() + variance
+        std = (own - (cross * torch.linalg.solve(k, cross.T).T).sum(dim=1)).sqrt()
+        low, middle, high = (one.outcome((mean + z * std).unsqueeze(0))[0] for z in (-1, 0, 1))
+        means.append(middle)
+        squares.append(middle.square() + ((high - low) / 2).square())
+    mean = torch.stack(means).mean(0)
+    std = (torch.stack(squares).mean(0) - mean.square()).sqrt()
     got_mean, got_std = model.posterior(new, torch.zeros(5, dtype=torch.float64))
     assert torch.allclose(got_mean, mean * model._scale + model._centre, atol=1e-6)
-    assert torch.allclose(got_std, variance.sqrt() * model._scale, atol=1e-6)
+    assert torch.allclose(got_std, std * model._scale, atol=1e-6)
+
+
+def test_joint_beliefs_agree_with_single_ones_and_fall_together() -> None:
+    model, x, _cheap, _ = fitted(12)
+    new = torch.cat([draw(4, 3, seed=2), draw(1, 3, seed=2) + 0.01, x[:1]])
+    zeros = torch.zeros(len(new), dtype=torch.float64)
+    mean, covariance = model.joint(new, zeros)
+    single, std = model.posterior(new, zeros)
+    assert torch.allclose(mean, single, atol=1e-9)
+    assert bool((covariance.diagonal().sqrt() < std).all())
+    assert float(torch.linalg.eigvalsh(covariance).min()) > -1e-9
+    deviations = covariance.diagonal().sqrt()
+    correlation = covariance / (deviations[:, None] * deviations)
+    # Neighbours nearly stand and fall together; others do not.
+    assert float(correlation[0, 4]) > 0.95 > float(correlation[0, 1])
 
 
 def test_adding_the_same_to_cheap_and_measured_changes_only_the_mean() -> None:
@@ -123,15 +149,18 @@ def test_without_measurements_the_cheap_prediction_and_the_prior_stand() -> None
         model.fit(torch.zeros(0, 3, dtype=torch.float64), nothing, nothing)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
-def test_few_measurements_move_the_mean_and_leave_the_prior_deviation(n: int) -> None:
-    model = DeltaGP(0.1)
-    x, cheap = draw(n, 3, 0), torch.zeros(n, dtype=torch.float64)
-    model.fit(x, cheap, cheap + 0.2)
-    mean, std = model.posterior(x + 50, cheap)
-    # The prior mean (no difference) counts as one measurement.
-    assert float(mean[0]) == pytest.approx(0.2 * n / (n + 1), rel=1e-3)
-    assert 0.08 < float(std[0]) < 0.2
+def test_few_measurements_move_the_mean_and_leave_the_prior_deviation() -> None:
+    far = []
+    for n in (1, 2, 3):
+        model = DeltaGP(0.1)
+        x, cheap = draw(n, 3, 0), torch.zeros(n, dtype=torch.float64)
+        model.fit(x, cheap, cheap + 0.2)
+        mean, std = model.posterior(x + 50, cheap)
+        far.append(float(mean[0]))
+        assert 0.08 < float(std[0]) < 0.2
+        # The prior mean (no difference) counts as one measurement; crystals that are alike count as less than n.
+        assert 0.2 * 0.2 < far[-1] < 0.2 * n / (n + 1) * 1.05
+    assert far == sorted(far)
 
 
 @pytest.mark.parametrize("n", [1, 2, 4, 20])
@@ -145,7 +174,9 @@ def test_identical_targets_or_rows_give_finite_honest_answers(n: int, same_rows:
     assert bool(mean.isfinite().all())
     assert bool((std > 0).all())
     assert float((mean[:n] - 0.05).abs().max()) < 0.005
-    assert float((mean[n:] - 0.05).abs().max()) <= 0.05 / (n + 1) + 1e-6
+    # However often one crystal was measured, it says as much of all others as one crystal can.
+    assert float((mean[n:] - 0.05).abs().max()) <= 0.026
+    assert bool((mean[n:] > 0.0).all())
 
 
 def test_contradicting_repeats_are_explained_as_noise() -> None:
@@ -171,19 +202,6 @@ def test_values_that_are_not_finite_are_left_out_and_noted() -> None:
         assert torch.allclose(one, two, atol=1e-9)
 
 
-def test_a_fit_that_fails_keeps_the_prior_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    import botorch.fit
-    from botorch.exceptions.errors import ModelFittingError
-
-    def fail(*_: object, **__: object) -> None:
-        raise ModelFittingError("All attempts to fit the model have failed.")
-
-    monkeypatch.setattr(botorch.fit, "fit_gpytorch_mll", fail)
-    model, x, cheap, measured = fitted(10)
-    assert "kept at their priors" in model.notes[0]
-    assert float((model.posterior(x, cheap)[0] - measured).abs().mean()) < 0.05
-
-
 def test_believing_changes_no_mean_and_lowers_deviations_nearby() -> None:
     model, x, _cheap, _ = fitted(10)
     pick = draw(1, 3, seed=9)
@@ -194,22 +212,27 @@ def test_believing_changes_no_mean_and_lowers_deviations_nearby() -> None:
     assert torch.allclose(before[0], believed[0], atol=1e-8)
     assert bool((believed[1] <= before[1] + 1e-9).all())
     assert float(believed[1][1]) < 0.8 * float(before[1][1])
-    assert float(believed[1][2]) == pytest.approx(float(before[1][2]))
+    # Far away only the mean of all crystals is known a little better.
+    assert float(before[1][2]) >= float(believed[1][2]) > 0.98 * float(before[1][2])
     assert model.n == 10
     assert after.n == 11
 
 
-def test_believing_equals_conditioning_in_botorch() -> None:
-    model, _, _, _ = fitted(10)
-    gp = model._gp
-    assert gp is not None
+def test_believing_equals_measuring_what_was_expected() -> None:
+    model, x, cheap, measured = fitted(10)
     pick, new = draw(1, 3, seed=9), draw(6, 3, seed=10)
-    scaled, scaled_new = pick * models.UNIT_CUBE_STD, new * models.UNIT_CUBE_STD
-    with torch.no_grad():
-        conditioned = gp.condition_on_observations(scaled, gp.posterior(scaled).mean)
-        expected = conditioned.posterior(scaled_new, observation_noise=True).variance.flatten().sqrt()
-    _, std = model.believe(pick).posterior(new, torch.zeros(6, dtype=torch.float64))
-    assert torch.allclose(std / model._scale, expected, atol=1e-5)
+    learned = model._member
+    assert learned is not None
+    one = learned.one(0)
+    expected = one.latent(pick * models.UNIT_CUBE_STD).mean
+    joined = torch.cat([x, pick]) * models.UNIT_CUBE_STD
+    k = matern(joined, joined, one.particles)[0] + float(one.noise()) * torch.eye(11, dtype=torch.float64)
+    y = torch.cat([one.warped((measured - cheap - model._centre) / model._scale)[0], expected[0]])
+    cross = matern(new * models.UNIT_CUBE_STD, joined, one.particles)[0]
+    after = one.believe(pick * models.UNIT_CUBE_STD).latent(new * models.UNIT_CUBE_STD)
+    assert torch.allclose(after.mean[0], cross @ torch.linalg.solve(k, y), atol=1e-6)
+    own = one.particles.log_outputscale.exp() + 1.0
+    assert torch.allclose(after.std[0] ** 2, own - (cross * torch.linalg.solve(k, cross.T).T).sum(1), atol=1e-6)
 
 
 def test_believing_works_before_any_measurement() -> None:
@@ -237,7 +260,7 @@ def test_predictions_do_not_depend_on_how_the_pool_is_cut(monkeypatch: pytest.Mo
     model, _, _, _ = fitted(12)
     new = draw(50, 3, seed=4)
     whole = model.posterior(new, rough(new))
-    monkeypatch.setattr(models, "CHUNK", 7)
+    monkeypatch.setattr(member, "BLOCK", 7 * 32 * 12)
     for one, two in zip(whole, model.posterior(new, rough(new)), strict=True):
         assert torch.allclose(one, two, atol=1e-10)
 

@@ -15,6 +15,7 @@ from typing import Literal
 from ..core.errors import GoalError
 from ..core.stoichiometry import fits_pattern, parse_pattern
 from ..core.types import ChemicalSpace, Frozen
+from ..core.valence import oxidation_states
 
 MAX_COEFFICIENT = 8
 """Largest number of one element in a binary ionic formula unit; 4 in a ternary one and 3 beyond, where the number of
@@ -193,7 +194,7 @@ def _ionic(elements: tuple[str, ...], max_atoms: int) -> list[CompositionChoice]
     found: dict[str, CompositionChoice] = {}
     electronegativities = [smact.Element(e).pauling_eneg for e in elements]
     limit = min(MAX_COEFFICIENT, max_atoms) if len(elements) == 2 else min(4 if len(elements) == 3 else 3, max_atoms)
-    for states in product(*(_states(e) for e in elements)):
+    for states in product(*(oxidation_states(e) for e in elements)):
         if min(states) >= 0 or max(states) <= 0:
             continue
         if not pauling_test(states, electronegativities, symbols=list(elements)):
@@ -211,15 +212,6 @@ def _ionic(elements: tuple[str, ...], max_atoms: int) -> list[CompositionChoice]
     return list(found.values())
 
 
-def _states(symbol: str) -> tuple[int, ...]:
-    """Common oxidation states; all known ones for an element without a common one."""
-    from pymatgen.core import Element
-
-    element = Element(symbol)
-    states = element.common_oxidation_states or element.oxidation_states
-    return tuple(int(s) for s in states if s)
-
-
 def _kind(amounts: dict[str, int]) -> tuple[Literal["ionic", "covalent", "metallic", "element"], dict[str, int] | None]:
     from pymatgen.core import Element
     from smact import Element as SmactElement
@@ -229,7 +221,7 @@ def _kind(amounts: dict[str, int]) -> tuple[Literal["ionic", "covalent", "metall
     if len(elements) == 1:
         return "element", None
     electronegativities = [SmactElement(e).pauling_eneg for e in elements]
-    for states in product(*(_states(e) for e in elements)):
+    for states in product(*(oxidation_states(e) for e in elements)):
         neutral = sum(s * amounts[e] for s, e in zip(states, elements, strict=True)) == 0
         if neutral and pauling_test(states, electronegativities, symbols=list(elements)):
             return "ionic", dict(zip(elements, states, strict=True))

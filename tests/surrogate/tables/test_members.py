@@ -8,9 +8,9 @@ import gpytorch
 import pytest
 import torch
 
-from lodestone.surrogate.tables.member import Member, fit_member
-from lodestone.surrogate.tables.posterior import JITTER, Particles, Prior, Table, log_likelihood, matern, sample
-from lodestone.surrogate.tables.warp import log_slope, unwarp, warp
+from lodestone.surrogate.processes.member import Member, fit_member
+from lodestone.surrogate.processes.posterior import JITTER, Particles, Prior, Table, log_likelihood, matern, sample
+from lodestone.surrogate.processes.warp import log_slope, unwarp, warp
 
 DOUBLE = torch.float64
 
@@ -140,7 +140,7 @@ def test_inducing_points_agree_with_the_exact_process(monkeypatch: pytest.Monkey
     table, which = make_table(120), particles()
     rows = torch.rand(50, 2, generator=torch.Generator().manual_seed(8), dtype=DOUBLE)
     exact = fit_member(table, which).latent(rows)
-    monkeypatch.setattr("lodestone.surrogate.tables.member.EXACT", 100)
+    monkeypatch.setattr("lodestone.surrogate.processes.member.EXACT", 100)
     sparse = fit_member(table, which).latent(rows)
     assert torch.allclose(exact.mean, sparse.mean, atol=2e-3)
     assert torch.allclose(exact.std, sparse.std, atol=2e-3)

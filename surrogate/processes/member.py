@@ -74,6 +74,18 @@ class Member:
             stds.append((prior - gone).clamp_min(1e-10).sqrt())
         return Latent(torch.cat(means, 1), torch.cat(stds, 1))
 
+    def covariance(self, x: torch.Tensor) -> torch.Tensor:
+        """Covariances of each particle's beliefs about rows `m x width`, without noise; `p x m x m`."""
+        import torch
+
+        rows = matern(x, self.basis, self.particles).transpose(-1, -2)
+        gone = torch.linalg.solve_triangular(self.explained, rows, upper=False)
+        covariance = matern(x, x, self.particles) - gone.transpose(-1, -2) @ gone
+        if self.restored is not None:
+            back = torch.linalg.solve_triangular(self.restored, rows, upper=False)
+            covariance = covariance + back.transpose(-1, -2) @ back
+        return covariance
+
     def noise(self) -> torch.Tensor:
         """Noise variance of one measurement; `p x 1`."""
         return self.particles.log_noise.exp().unsqueeze(-1) + JITTER
@@ -106,6 +118,10 @@ class Member:
         """With every k-th particle, about `count` in all."""
         step = max(1, len(self.solve) // count)
         return self if step == 1 else self._some(slice(None, None, step))
+
+    def one(self, place: int) -> Member:
+        """One particle alone."""
+        return self._some(slice(place, place + 1))
 
     def _some(self, kept: slice | torch.Tensor) -> Member:
         return replace(

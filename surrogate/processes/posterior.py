@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 JITTER = 1e-5
 """Added to the noise variance (outcomes have unit variance)."""
 
+ASSUMED_WEIGHT = 3.0
+"""Outcomes that an assumed variance is worth."""
+
 DRAWS = 4
 """Draws of the prior for each particle kept."""
 
@@ -83,9 +86,13 @@ class Particles:
         return Particles(self.log_lengthscale[kept], self.log_noise[kept], self.log_outputscale[kept], self.power[kept])
 
     @staticmethod
-    def of(flat: torch.Tensor) -> Particles:
-        """From rows of `Prior.moments`."""
-        return Particles(flat[:, :-3], flat[:, -3], flat[:, -2], flat[:, -1].clamp(*POWERS))
+    def of(flat: torch.Tensor, ties: Sequence[int] | None = None, warps: bool = True) -> Particles:
+        """From rows of `Prior.moments`; `ties` says of each feature which lengthscale is its own."""
+        import torch
+
+        lengths = flat[:, :-3] if ties is None else flat[:, list(ties)]
+        power = flat[:, -1].clamp(*POWERS) if warps else torch.ones_like(flat[:, -1])
+        return Particles(lengths, flat[:, -3], flat[:, -2], power)
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,8 @@ class Table:
 
     `x` `n x width`; `y` `n` means of repeated measurements (zero mean, unit variance); `repeats` `n` how many.
     `squares` and `freedom`: sum of squares within repeated designs, and its degrees of freedom: what they say of noise.
+    `assumed`: variance that `ASSUMED_WEIGHT` further outcomes are taken to have had, in a warp's own scale too; 0 where
+    the outcomes speak for themselves. `anchored`: zero and unit of `y` mean something and stay, without a warp.
     """
 
     x: torch.Tensor
@@ -101,6 +110,8 @@ class Table:
     repeats: torch.Tensor
     squares: float = 0.0
     freedom: int = 0
+    assumed: float = 0.0
+    anchored: bool = False
 
 
 def matern(left: torch.Tensor, right: torch.Tensor, particles: Particles) -> torch.Tensor:
@@ -127,8 +138,12 @@ def warped(table: Table, particles: Particles) -> tuple[torch.Tensor, torch.Tens
     """Outcomes of each particle's warp at zero mean and unit variance `p x n`, the mean and the deviation taken out
     (each `p x 1`)."""
     t = warp(table.y, particles.power.unsqueeze(-1))
+    if table.anchored:
+        return t, t.new_zeros(len(t), 1), t.new_ones(len(t), 1)
     centre = t.mean(-1, keepdim=True)
-    spread = (t - centre).square().mean(-1, keepdim=True).sqrt().clamp_min(1e-9)
+    weight = ASSUMED_WEIGHT if table.assumed else 0.0
+    total = (t - centre).square().sum(-1, keepdim=True) + weight * table.assumed
+    spread = (total / (t.shape[-1] + weight)).sqrt().clamp_min(1e-9)
     return (t - centre) / spread, centre, spread
 
 
@@ -164,7 +179,14 @@ def log_likelihood(table: Table, particles: Particles) -> torch.Tensor:
 
 
 def sample(
-    table: Table, prior: Prior, alike: Sequence[bool], columns: int, count: int, moves: int, seed: int
+    table: Table,
+    prior: Prior,
+    alike: Sequence[bool],
+    columns: int,
+    count: int,
+    moves: int,
+    seed: int,
+    ties: Sequence[int] | None = None,
 ) -> Particles:
     """A sample of the posterior of hyperparameters.
 
@@ -174,11 +196,12 @@ def sample(
     Args:
         table: what was measured.
         prior: of hyperparameters.
-        alike: of each feature, whether it is a share of a mixture.
+        alike: of each lengthscale, whether it is that of a share of a mixture.
         columns: columns of the user's table that vary (a text column counts once).
         count: particles wanted, at least 4.
         moves: of every particle.
         seed: the same seed and table give the same sample.
+        ties: of each feature, which lengthscale is its own; None: each has one.
     """
     import torch
 
@@ -187,16 +210,19 @@ def sample(
     lower = torch.linalg.cholesky(covariance)
     precision = torch.cholesky_inverse(lower)
 
+    def particles(flat: torch.Tensor) -> Particles:
+        return Particles.of(flat, ties, warps=not table.anchored)
+
     def density(flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         away = flat - mean
-        return log_likelihood(table, Particles.of(flat)), -0.5 * ((away @ precision) * away).sum(-1)
+        return log_likelihood(table, particles(flat)), -0.5 * ((away @ precision) * away).sum(-1)
 
     def normal(rows: int) -> torch.Tensor:
         return torch.randn(rows, len(mean), generator=generator, dtype=torch.float64) @ lower.T
 
     flat = mean + normal(DRAWS * count)
     if not len(table.y):
-        return Particles.of(flat[:count])
+        return particles(flat[:count])
     likelihood, own = density(flat)
     offset = torch.rand(1, generator=generator, dtype=torch.float64)
     ticks = (offset + torch.arange(count, dtype=torch.float64)) / count
@@ -211,4 +237,4 @@ def sample(
         accept = torch.rand(count, generator=generator, dtype=torch.float64).log() < likelihood + own - total
         flat = torch.where(accept.unsqueeze(-1), proposal, flat)
         total = torch.where(accept, likelihood + own, total)
-    return Particles.of(flat)
+    return particles(flat)
