@@ -4,9 +4,10 @@
 
 Perovskites of Castelli et al. 2012 (via github.com/txie-93/cdvae). Two searches with 20 random and 80 chosen crystals,
 four at a time: the lowest 1 % in formation energy (`heat_all`), and gaps (`ind_gap`) of 1.5 to 2.5 eV. `full` knows
-composition, the recogniser's embedding and volume; `composition` the composition alone. Then the error of predicted
-formation energies of all other crystals, after labels of 1, 3.5 and 7 % of them by chance: with CHGNet's energy as
-the cheap fidelity, and without it.
+what a campaign knows: composition, the recogniser's embedding, volume, CHGNet's energy; `no potential` all but the
+last; `composition` the composition alone. Then both at once (low energy, wide gap): hypervolume under the front. Then
+the error of predicted formation energies of all other crystals, after labels of 1, 3.5 and 7 % of them by chance: with
+CHGNet's energy as the cheap fidelity, and without it.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from lodestone.tools.core.structure import from_pymatgen
 from lodestone.tools.core.types import Budget, ChemicalSpace, Constraint, Crystal, GoalSpec, Objective, StopRule
 from lodestone.tools.evaluate.references import lowest_reference
 from lodestone.tools.recognise.recogniser import CrystalRecogniser
+
+from .crystal_fronts import lodestone_front, plain_parego, random_front, share_of_hypervolume
 
 START, CHOSEN, BATCH = 20, 80, 4
 GAPS = (1.5, 2.5)
@@ -75,12 +78,18 @@ def read(path: Path, cache: Path) -> tuple[list[PoolPoint], list[dict[str, float
 
 
 def goal_of(task: str) -> GoalSpec:
-    """`stable` or `gap`."""
+    """`stable`, `gap`, or both as a `front`."""
     common = {
         "text": task,
         "space": ChemicalSpace(allowed=("O",)),
         "budget": Budget(evaluations=START + CHOSEN, wall_hours=1.0),
     }
+    if task == "front":
+        both = (
+            Objective(property="formation_energy", direction="minimise"),
+            Objective(property="band_gap", direction="maximise"),
+        )
+        return GoalSpec(objectives=both, tradeoff="pareto", **common)
     if task == "stable":
         return GoalSpec(objectives=(Objective(property="formation_energy", direction="minimise"),), **common)
     return GoalSpec(
@@ -125,32 +134,60 @@ def errors(points: list[PoolPoint], truths: list[dict[str, float]], share: float
     return fmean(abs(m - truths[i]["formation_energy"]) for m, i in zip(mean.tolist(), rest, strict=True))
 
 
-def main() -> None:
-    """Run what the record lacks, then print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, default=Path("crystals-cache"), help="CHGNet's energies and embeddings")
-    parser.add_argument("--seeds", type=int, default=3)
-    args = parser.parse_args()
-    points, truths = read(args.data, args.cache)
-    alone = [replace(p, embedding=(), extras={}, cheap={}) for p in points]
-    dear = [replace(p, cheap={}, extras={"volume_per_atom": p.extras["volume_per_atom"]}) for p in points]
+def searches(pools: dict[str, list[PoolPoint]], truths: list[dict[str, float]], seeds: int) -> None:
+    """What is found, by what the surrogate knows."""
     print("| search | features | share found with 100 evaluations | × random | seconds a choice of four |")
     print("|---|---|---|---|---|")
     for task in ("stable", "gap"):
         aim = wanted(task, truths)
-        for label, pool in (("full", dear), ("composition", alone)):
+        for label, pool in pools.items():
             begun = time.perf_counter()
-            runs = [search(task, pool, truths, seed) for seed in range(args.seeds)]
-            spent = (time.perf_counter() - begun) / (args.seeds * CHOSEN / BATCH)
+            runs = [search(task, pool, truths, seed) for seed in range(seeds)]
+            spent = (time.perf_counter() - begun) / (seeds * CHOSEN / BATCH)
             share = fmean(len(aim & set(r)) / min(len(aim), START + CHOSEN) for r in runs)
-            chance = (START + CHOSEN) / len(points) * len(aim) / min(len(aim), START + CHOSEN)
-            label = f"{task} ({len(aim)} of {len(points)}) | {label}"
+            chance = (START + CHOSEN) / len(pool) * len(aim) / min(len(aim), START + CHOSEN)
+            label = f"{task} ({len(aim)} of {len(pool)}) | {label}"
             print(f"| {label} | {share:.2f} | {share / chance:.1f} | {spent:.1f} |", flush=True)
+
+
+def fronts(points: list[PoolPoint], truths: list[dict[str, float]], seeds: int) -> None:
+    """Two aims at once."""
+    print("\n| front of energy and gap | share of the hypervolume with 40 | 60 | 100 evaluations | seconds a choice |")
+    print("|---|---|---|---|---|")
+    for method in (lodestone_front, plain_parego, random_front):
+        begun = time.perf_counter()
+        goal = goal_of("front")
+        runs = [method(points, truths, goal, seed, START, CHOSEN, BATCH) for seed in range(seeds)]
+        spent = (time.perf_counter() - begun) / (seeds * CHOSEN / BATCH)
+        parts = [fmean(share_of_hypervolume(truths, r[:n]) for r in runs) for n in (40, 60, 100)]
+        print(f"| {method.__name__} | {' | '.join(f'{p:.3f}' for p in parts)} | {spent:.1f} |", flush=True)
+
+
+def fidelities(points: list[PoolPoint], dear: list[PoolPoint], truths: list[dict[str, float]], seeds: int) -> None:
+    """What the cheap energy is worth."""
     print("\n| labels | with CHGNet: MAE (eV/atom) | without | ratio |\n|---|---|---|---|")
     for share in SHARES:
-        both = [fmean(errors(pool, truths, share, seed) for seed in range(args.seeds)) for pool in (points, dear)]
+        both = [fmean(errors(pool, truths, share, seed) for seed in range(seeds)) for pool in (points, dear)]
         print(f"| {share:.1%} | {both[0]:.3f} | {both[1]:.3f} | {both[0] / both[1]:.2f} |", flush=True)
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("crystals-cache"), help="CHGNet's energies and embeddings")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", choices=("searches", "front", "fidelities"), help="one part")
+    args = parser.parse_args()
+    points, truths = read(args.data, args.cache)
+    alone = [replace(p, embedding=(), extras={}, cheap={}) for p in points]
+    dear = [replace(p, cheap={}, extras={"volume_per_atom": p.extras["volume_per_atom"]}) for p in points]
+    if args.only in (None, "searches"):
+        searches({"full": points, "no potential": dear, "composition": alone}, truths, args.seeds)
+    if args.only in (None, "front"):
+        fronts(points, truths, args.seeds)
+    if args.only in (None, "fidelities"):
+        fidelities(points, dear, truths, args.seeds)
 
 
 if __name__ == "__main__":

@@ -54,5 +54,29 @@ def print_tables(pools: Sequence[Pool], rows: Sequence[dict[str, Any]], methods:
             print(f"| {method} | {math.exp(np.mean(centre)):.2f} | {math.exp(np.mean(mean)):.2f} |")
 
 
+def print_curves(pools: Sequence[Pool], rows: Sequence[dict[str, Any]], methods: Sequence[str]) -> None:
+    """The figures of Liang et al., npj Comput. Mater. 7, 188 (2021).
+
+    Share of the best 5 % of designs found (mean of the runs); how many times that is of what chance finds with as many
+    evaluations (enhancement); and how many times as many evaluations chance needs for half of the share at the end
+    (acceleration). Chance is exact: evaluations over designs.
+    """
+    print("| pool (designs) | method | runs | evaluations | share of the top 5 % | enhancement | acceleration |")
+    print("|---|---|---|---|---|---|---|")
+    for pool in pools:
+        five = pool.top(0.05)
+        for method in methods:
+            runs = [r for r in rows if r["pool"] == pool.name and r["method"] == method]
+            if not runs:
+                continue
+            curve = np.mean([np.cumsum([i in five for i in r["order"]]) / len(five) for r in runs], axis=0)
+            half = curve[-1] / 2
+            faster = half * len(pool.designs) / (1 + int(np.argmax(curve >= half)))
+            for count in (50, len(curve)) if len(curve) > 50 else (len(curve),):
+                label = f"{pool.name} ({len(pool.designs)}) | {method} | {len(runs)} | {count}"
+                share = curve[count - 1]
+                print(f"| {label} | {share:.2f} | {share / (count / len(pool.designs)):.1f} | {faster:.1f} |")
+
+
 def _shown(value: float) -> str:
     return f"{value:g}" if math.isfinite(value) else "–"

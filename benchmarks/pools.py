@@ -1,6 +1,7 @@
 """Picking from real pools, one by one: Lodestone's table model against what a user would install instead.
 
 `python -m benchmarks.pools --data ../shared/data/pools [--seeds 20] [--batch 1] [--record FILE]`
+The protocol of Liang et al.: `--start 2 --budget 100 --seeds 50 --pools Crossed`.
 
 Every method starts from the same random designs and picks until the budget is spent; an evaluation gives the mean of a
 design's measurements (as in Liang et al., npj Comput. Mater. 7, 188, 2021), or with `--noisy` one of them by chance.
@@ -18,7 +19,7 @@ import numpy as np
 
 from .pool_data import Pool, load_pools
 from .pool_rivals import RIVALS
-from .pool_tables import print_tables
+from .pool_tables import print_curves, print_tables
 
 START = 5
 BUDGET = 50
@@ -55,6 +56,8 @@ def main() -> None:
                     file.write(json.dumps(row) + "\n")
     chosen = [r for r in rows if r["setting"] == setting and r["method"] in args.methods and r["seed"] < args.seeds]
     print_tables(pools, chosen, args.methods)
+    print()
+    print_curves(pools, chosen, args.methods)
 
 
 def campaign(
