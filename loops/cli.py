@@ -82,6 +82,13 @@ def build_parser() -> argparse.ArgumentParser:
     pick.add_argument("--below", type=float, metavar="V", help="find all rows below")
     pick.add_argument("--boundary", type=float, metavar="V", help="learn where the outcome passes this value")
     pick.add_argument("--map", action="store_true", help="learn the outcome everywhere")
+    pick.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="WISH",
+        help="another target: NAME=maximise, NAME=minimise, NAME=V, NAME>=V or NAME<=V; may be given several times",
+    )
     pick.add_argument("-n", "--count", type=int, default=1, metavar="N", help="rows wanted (default: 1)")
     pick.add_argument("--pool", type=Path, metavar="FILE", help="more rows that can be measured; of any length")
     pick.add_argument("--ignore", nargs="*", default=[], metavar="COLUMN", help="columns that say nothing")
@@ -169,6 +176,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("moyo").setLevel(logging.ERROR)
     try:
         if options.command == "pick":
+            if options.also:
+                from .pick_several import pick_several
+
+                return pick_several(options)
             from .pick import pick
 
             return pick(options)

@@ -8,7 +8,7 @@ import itertools
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..surrogate.tables import Aim, Pick, Survey, TablePicker
+from ..surrogate.tables import Aim, Pick, Space, Survey, TablePicker, Value
 from ..surrogate.tables.explain import contributions, relevance
 from ..surrogate.tables.words import reason
 from ..tools.core.errors import ToolError
@@ -33,6 +33,56 @@ class Candidate:
 
     line: int
     cells: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A table that was read once, and the rows that can be measured."""
+
+    file: TableFile
+    source: TableFile
+    """Of the rows that can be measured: the same, or a pool."""
+    measured: tuple[tuple[int, tuple[str, ...], tuple[float | None, ...]], ...]
+    """Line, cells and outcomes (in the order of the targets) of each row that has at least one."""
+    space: Space
+    reading: Reading
+    elsewhere: Reading
+    """Of the source."""
+    main: str
+    repeat: bool
+
+    def candidates(self) -> Iterator[Candidate]:
+        """Rows of the source whose main target is blank; all of them with `repeat`."""
+        return _candidates(self.source, self.main, self.repeat)
+
+    def rows(self) -> list[tuple[Value, ...]]:
+        """Settings of the measured rows."""
+        return [self.reading.values(cells) for _, cells, _ in self.measured]
+
+    def stream(self) -> Iterator[tuple[Value, ...]]:
+        """Settings of the candidates."""
+        return (self.elsewhere.values(c.cells) for c in self.candidates())
+
+    def found(self, places: Collection[int]) -> dict[int, Candidate]:
+        """Candidates as they stand in the file, by place, in one more pass up to the last of them.
+
+        Raises:
+            ToolError: there is none.
+        """
+        if not places:
+            raise ToolError(
+                f"No row is left to pick: every row of {self.source.path} has a value in {self.main!r} or equals one "
+                "that has.",
+                "Leave the target blank in rows that can be measured, name them with --pool, or allow --repeat.",
+            )
+        return {i: c for i, c in enumerate(itertools.islice(self.candidates(), max(places) + 1)) if i in places}
+
+    def notes(self, picks: int, count: int) -> list[str]:
+        """What a user should know, in words."""
+        notes = list(self.space.notes)
+        if picks < count:
+            notes.append(f"only {picks} different rows can be picked")
+        return notes
 
 
 @dataclass(frozen=True)
@@ -74,6 +124,44 @@ def aim_of(options: argparse.Namespace) -> Aim:
     return named[0]
 
 
+def open_table(
+    table: Path, targets: Sequence[str], count: int, *, pool: Path | None, ignore: tuple[str, ...],
+    text: tuple[str, ...], repeat: bool,
+) -> Opened:  # fmt: skip
+    """Read a table for one target or several, the main one first; arguments and errors as of `pick_rows`."""
+    if count < 1:
+        raise ToolError(f"{count} rows are wanted.", "Ask for at least 1.")
+    file = TableFile.open(table)
+    places = [file.index(target) for target in targets]
+    for name in (*ignore, *text):
+        file.index(name)
+    used = [n for n in file.names if n not in targets and n not in ignore]
+    if not used:
+        raise ToolError(f"{table} has no column besides the target.", "Add the settings of each measurement.")
+    source = file if pool is None else TableFile.open(pool)
+    reading = Reading(file, used, text)
+    elsewhere = reading if pool is None else Reading(source, used, text)
+    measured: list[tuple[int, tuple[str, ...], tuple[float | None, ...]]] = []
+    for line, cells in file.rows():
+        reading.see(line, cells)
+        values = tuple(_outcome(file, t, line, cells[p]) for t, p in zip(targets, places, strict=True))
+        if any(value is not None for value in values):
+            measured.append((line, tuple(cells), values))
+            if len(measured) > MAX_MEASURED:
+                raise ToolError(f"More than {MAX_MEASURED} rows are measured.", "Give a part of them.")
+    if pool is not None:
+        for line, cells in source.rows():
+            elsewhere.see(line, cells)
+            reading.see(line, [cells[source.index(n)] if n in source.names else "" for n in file.names])
+    reading.settle()
+    elsewhere.adopt(reading)
+    # A row that waits for its main target is a candidate too, and is counted once.
+    known = (reading.values(cells) for _, cells, values in measured if values[0] is not None or pool is not None)
+    waiting = (elsewhere.values(c.cells) for c in _candidates(source, targets[0], repeat))
+    space = Survey(used, set(text) & set(used)).add(known).add(waiting).space()
+    return Opened(file, source, tuple(measured), space, reading, elsewhere, targets[0], repeat)
+
+
 def pick_rows(
     table: Path, target: str, aim: Aim, count: int, *, pool: Path | None = None, ignore: tuple[str, ...] = (),
     text: tuple[str, ...] = (), seed: int = 0, repeat: bool = False, why: bool = False,
@@ -95,64 +183,30 @@ def pick_rows(
     Raises:
         ToolError: with what is wrong in which line and what to do.
     """
-    if count < 1:
-        raise ToolError(f"{count} rows are wanted.", "Ask for at least 1.")
-    file = TableFile.open(table)
-    place = file.index(target)
-    for name in (*ignore, *text):
-        file.index(name)
-    used = [n for n in file.names if n != target and n not in ignore]
-    if not used:
-        raise ToolError(f"{table} has no column besides the target.", "Add the settings of each measurement.")
-    source = file if pool is None else TableFile.open(pool)
-    reading = Reading(file, used, text)
-    elsewhere = reading if pool is None else Reading(source, used, text)
-    measured: list[tuple[int, list[str], float]] = []
-    for line, cells in file.rows():
-        reading.see(line, cells)
-        value = _outcome(file, target, line, cells[place])
-        if value is not None:
-            measured.append((line, cells, value))
-            if len(measured) > MAX_MEASURED:
-                raise ToolError(f"More than {MAX_MEASURED} rows are measured.", "Give a part of them.")
-    if pool is not None:
-        for line, cells in source.rows():
-            elsewhere.see(line, cells)
-            reading.see(line, [cells[source.index(n)] if n in source.names else "" for n in file.names])
-    reading.settle()
-    elsewhere.adopt(reading)
-
-    def candidates() -> Iterator[Candidate]:
-        blank = source.names.index(target) if target in source.names else None
-        for line, cells in source.rows():
-            if blank is None or is_blank(cells[blank]) or repeat:
-                yield Candidate(line, tuple(cells))
-
-    rows = (reading.values(cells) for _, cells, _ in measured)
-    survey = Survey(used, set(text) & set(used)).add(rows).add(elsewhere.values(c.cells) for c in candidates())
-    space = survey.space()
-    picker = TablePicker(space, aim, seed)
-    picker.tell([reading.values(cells) for _, cells, _ in measured], [value for _, _, value in measured])
-    picks = picker.ask((elsewhere.values(c.cells) for c in candidates()), count, repeat)
-    if not picks:
-        raise ToolError(
-            f"No row is left to pick: every row of {source.path} has a value in {target!r} or equals one that has.",
-            "Leave the target blank in rows that can be measured, name them with --pool, or allow --repeat.",
-        )
-    found = _found(candidates(), {p.place for p in picks})
-    notes = list(space.notes)
-    if len(picks) < count:
-        notes.append(f"only {len(picks)} different rows can be picked")
-    if not measured:
+    opened = open_table(table, (target,), count, pool=pool, ignore=ignore, text=text, repeat=repeat)
+    picker = TablePicker(opened.space, aim, seed)
+    values = [value for _, _, outcomes in opened.measured for value in outcomes if value is not None]
+    picker.tell(opened.rows(), values)
+    picks = picker.ask(opened.stream(), count, repeat)
+    found = opened.found({p.place for p in picks})
+    notes = opened.notes(len(picks), count)
+    if not values:
         notes.append("nothing is measured yet: the picks are spread over the table")
     pairs = tuple((p, found[p.place]) for p in picks)
     matters: dict[str, float] = {}
     credits: tuple[dict[str, float], ...] = ()
-    if why and measured:
+    if why and values:
         ensemble = picker.ensemble()
         matters = relevance(ensemble, picker.rows)
         credits = tuple(contributions(ensemble, p.row, picker.rows) for p in picks)
-    return Result(aim, source.names, pairs, picker.best, len(measured), tuple(notes), matters, credits)
+    return Result(aim, opened.source.names, pairs, picker.best, len(values), tuple(notes), matters, credits)
+
+
+def _candidates(source: TableFile, target: str, repeat: bool) -> Iterator[Candidate]:
+    blank = source.names.index(target) if target in source.names else None
+    for line, cells in source.rows():
+        if blank is None or is_blank(cells[blank]) or repeat:
+            yield Candidate(line, tuple(cells))
 
 
 def _outcome(file: TableFile, target: str, line: int, cell: str) -> float | None:
@@ -165,12 +219,6 @@ def _outcome(file: TableFile, target: str, line: int, cell: str) -> float | None
             "Give a finite number, or leave it blank.",
         )
     return value
-
-
-def _found(candidates: Iterator[Candidate], places: set[int]) -> dict[int, Candidate]:
-    """The picked rows as they stand in the file, in one more pass up to the last of them."""
-    last = max(places)
-    return {i: c for i, c in enumerate(itertools.islice(candidates, last + 1)) if i in places}
 
 
 def pick(options: argparse.Namespace) -> int:
@@ -251,20 +299,27 @@ def _show(console: Console, result: Result, target: str) -> None:
 
 
 def _write(path: Path, result: Result, target: str) -> None:
-    """A CSV file with the picks, in one piece: a cut-off run leaves none or the old one."""
+    """A CSV file with the picks."""
     names = [n for n in result.names if n != target]
     head = ["rank", "line", *names, f"{target} expected", f"{target} low", f"{target} high", "chance", "why"]
+    rows = []
+    for rank, (found, candidate) in enumerate(result.picks, 1):
+        cells = dict(zip(result.names, candidate.cells, strict=True))
+        chance = "" if found.chance is None else f"{found.chance:.4f}"
+        numbers = ["" if math.isnan(v) else repr(v) for v in (found.mean, found.low, found.high)] + [chance]
+        why = reason(found, result.aim, result.best)
+        rows.append([rank, candidate.line, *(cells[n] for n in names), *numbers, why])
+    write_csv(path, head, rows)
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A file in one piece: a cut-off run leaves none or the old one."""
     handle, temporary = tempfile.mkstemp(dir=path.parent or Path(), prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(head)
-            for rank, (found, candidate) in enumerate(result.picks, 1):
-                cells = dict(zip(result.names, candidate.cells, strict=True))
-                chance = "" if found.chance is None else f"{found.chance:.4f}"
-                numbers = ["" if math.isnan(v) else repr(v) for v in (found.mean, found.low, found.high)] + [chance]
-                writer.writerow([rank, candidate.line, *(cells[n] for n in names), *numbers,
-                                 reason(found, result.aim, result.best)])  # fmt: skip
+            writer.writerows(rows)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

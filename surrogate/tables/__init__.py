@@ -4,5 +4,18 @@ from .aims import Aim
 from .columns import Space, Survey, Value
 from .ensemble import Prediction
 from .picker import Pick, TablePicker
+from .several import Compromise, Expectation, SeveralPick, SeveralPicker
 
-__all__ = ["Aim", "Pick", "Prediction", "Space", "Survey", "TablePicker", "Value"]
+__all__ = [
+    "Aim",
+    "Compromise",
+    "Expectation",
+    "Pick",
+    "Prediction",
+    "SeveralPick",
+    "SeveralPicker",
+    "Space",
+    "Survey",
+    "TablePicker",
+    "Value",
+]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from .aims import Aim
+from .compromise import OBJECTIVES
 from .picker import Pick
+from .several import SeveralPick
 
 FAR, CLOSE = 3.0, 1.0
 """Distances to the nearest measured row, over the typical one between measured rows."""
@@ -25,6 +28,15 @@ def reason(pick: Pick, aim: Aim, best: float | None) -> str:
     return "; ".join(parts)
 
 
+def reason_several(pick: SeveralPick, aims: Iterable[Aim]) -> str:
+    """For example `34 % chance to keep the limits and be beaten by no measured row; between measured rows`."""
+    kinds = [aim.kind for aim in aims]
+    wanted = ["keep the limits"] if "within" in kinds else []
+    wanted += ["be beaten by no measured row"] if any(kind in OBJECTIVES for kind in kinds) else []
+    first = [] if pick.chance is None else [f"{_percent(pick.chance)} chance to {' and '.join(wanted)}"]
+    return "; ".join([*first, _novelty(pick)])
+
+
 def _of_what(aim: Aim, best: float | None) -> str:
     if aim.kind == "within":
         if aim.lower is None:
@@ -35,7 +47,7 @@ def _of_what(aim: Aim, best: float | None) -> str:
     return f"to {'pass' if aim.kind == 'maximise' else 'fall below'} {best:.4g}"
 
 
-def _novelty(pick: Pick) -> str:
+def _novelty(pick: Pick | SeveralPick) -> str:
     if pick.outside:
         return "outside of what was measured: the interval is a guess there"
     if math.isinf(pick.distance):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lodestone.loops.cli import main
 from lodestone.loops.pick import pick_rows
+from lodestone.loops.pick_several import aims_of
 from lodestone.loops.tablefile import TableFile, number
 from lodestone.surrogate.tables import Aim
 from lodestone.tools.core.errors import LodestoneError, ToolError
@@ -231,6 +232,106 @@ def test_any_text_is_picked_from_or_refused(tmp_path: Path, text: str) -> None:
     except LodestoneError as error:
         said = error.remedy
     assert said not in ("", "0")
+
+
+SEVERAL = "T,flux,yield,cost per g,purity\n" + "".join(
+    f"{600 + 20 * i},{'KCl' if i % 2 else 'NaCl'},{'' if i % 3 else 1 - (i - 12) ** 2 / 200},{6 + i / 5 + 3 * (i % 2)},"
+    f"{'' if i % 3 or i == 12 else 99.5 - i / 4}\n"
+    for i in range(25)
+)
+WISHES = ["--target", "yield", "--maximise", "--also", "cost per g=minimise", "--also", "purity >= 95"]
+
+
+def test_several_targets_are_picked_for_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "t.csv", tmp_path / "next.csv"
+    path.write_text(SEVERAL)
+    code, shown, err = run(capsys, str(path), *WISHES, "-n", "3", "--why", "--json", "--out", str(out))
+    assert (code, err) == (0, "")
+    found = json.loads(shown)
+    # Costs stand in every row; those without a yield can be picked, and those with one are not picked again.
+    assert found["measured"] == {"yield": 9, "cost per g": 25, "purity": 8}
+    assert len({p["line"] for p in found["picks"]}) == 3
+    for p in found["picks"]:
+        assert p["row"]["yield"] == ""
+        assert set(p["expected"]) == {"yield", "cost per g", "purity"}
+        assert all(e["low"] < e["mean"] < e["high"] for e in p["expected"].values())
+        assert abs(p["expected"]["cost per g"]["mean"] - float(p["row"]["cost per g"])) < 0.5
+        assert 0 <= p["chance"] <= 1
+        assert "chance to keep the limits and be beaten by no measured row" in p["reason"]
+        assert set(p["adds"]) == {"yield", "cost per g", "purity"}
+    assert set(found["matters"]["purity"]) == {"T", "flux"}
+    lines = path.read_text().splitlines()
+    assert found["front"]
+    for best in found["front"]:
+        cells = dict(zip(lines[0].split(","), lines[best["lines"][0] - 1].split(","), strict=True))
+        assert {name: float(cells[name]) for name in best["values"]} == pytest.approx(best["values"])
+        assert best["values"]["purity"] >= 95
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["line"]) for r in rows] == [p["line"] for p in found["picks"]]
+    assert all(float(r["purity low"]) <= float(r["purity expected"]) <= float(r["purity high"]) for r in rows)
+
+
+def test_several_targets_are_shown_with_the_best_compromises(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(SEVERAL)
+    code, shown, _ = run(capsys, str(path), *WISHES, "-n", "2", "--why")
+    assert code == 0
+    words = " ".join(shown.split())
+    assert "Measured: yield 9, cost per g 25, purity 8." in words
+    assert "The best compromises measured so far: line" in words
+    assert "What matters for cost per g" in words
+    path.write_text("T,yield,purity\n700,,\n800,,\n900,,\n")
+    code, shown, _ = run(capsys, str(path), "--target", "yield", "--maximise", "--also", "purity>=95", "-n", "2")
+    assert code == 0
+    assert "No row has every target measured and keeps the limits yet." in " ".join(shown.split())
+    assert "yield is not measured yet" in " ".join(shown.split())
+
+
+def test_wishes_are_read_as_they_are_written() -> None:
+    main = Aim("maximise")
+    assert aims_of("yield", main, ["pH = 7,5", "cost per g=minimize", "A=>B<=-2"]) == {
+        "yield": main,
+        "pH": Aim("target", value=7.5),
+        "cost per g": Aim("minimise"),
+        "A=>B": Aim("within", upper=-2.0),
+    }
+    both = aims_of("yield", main, ["purity<=99", "purity>=95"])
+    assert both["purity"] == Aim("within", lower=95.0, upper=99.0)
+    assert list(both) == ["yield", "purity"]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        (["purity>95"], "cannot be read"),
+        (["purity=>95"], "cannot be read"),
+        (["=3"], "cannot be read"),
+        (["purity"], "cannot be read"),
+        (["purity="], "cannot be read"),
+        (["cost=low"], "no direction"),
+        (["purity>=high"], "no direction"),
+        (["yield>=3"], "named twice"),
+        (["cost=minimise", "cost=3"], "named twice"),
+        (["purity>=3", "purity>=4"], "named twice"),
+        (["purity>=4", "purity<=3"], "Nothing lies between"),
+        (["colour=3"], "no column 'colour'"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused_in_plain_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wishes: list[str], words: str
+) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,yield,cost,purity\n1,2,3,4\n2,,,\n")
+    also = [part for wish in wishes for part in ("--also", wish)]
+    code, out, err = run(capsys, str(path), "--target", "yield", "--maximise", *also)
+    assert (code, out) == (ToolError.exit_code, "")
+    assert words in err
+    code, _, err = run(capsys, str(path), "--target", "yield", "--map", "--also", "cost=minimise")
+    assert code == ToolError.exit_code
+    assert "does not go with other targets" in err
 
 
 def test_a_long_line_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
