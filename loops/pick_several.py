@@ -194,19 +194,19 @@ def _plain(result: SeveralResult) -> dict[str, Any]:
 def _show(console: Console, result: SeveralResult) -> None:
     names = [n for n in result.names if n not in result.aims][:SHOWN_COLUMNS]
     table = Table(box=None, pad_edge=False)
-    heads = [head for name in result.aims for head in (f"{name} expected", "90 % interval")]
-    for head in ("", "line", *names, *heads):
+    for head in ("", "line", *names):
         table.add_column(head, overflow="fold", justify="right")
-    for rank, (pick, candidate) in enumerate(result.picks, 1):
+    for rank, (_, candidate) in enumerate(result.picks, 1):
         cells = dict(zip(result.names, candidate.cells, strict=True))
-        shown = [str(rank), str(candidate.line), *(cells[n].strip() for n in names)]
-        for e in pick.expected.values():
-            unknown = math.isnan(e.mean)
-            shown += ["–", "–"] if unknown else [f"{e.mean:.4g}", f"{e.low:.4g} to {e.high:.4g}"]
-        table.add_row(*(Text(c) for c in shown))
+        table.add_row(*(Text(c) for c in (str(rank), str(candidate.line), *(cells[n].strip() for n in names))))
     console.print(table)
     for rank, (pick, _) in enumerate(result.picks, 1):
-        console.print(Text(f"{rank}: {reason_several(pick, result.aims.values())}."))
+        # Two columns a target would not fit beside the settings.
+        found = (
+            f"{name} not known yet" if math.isnan(e.mean) else f"{name} {e.mean:.4g} ({e.low:.4g} to {e.high:.4g})"
+            for name, e in pick.expected.items()
+        )
+        console.print(Text(f"{rank}: expected {', '.join(found)}; {reason_several(pick, result.aims.values())}."))
         for name, credit in (result.credits[rank - 1] if result.credits else {}).items():
             adds = ", ".join(f"{column} {value:+.3g}" for column, value in credit.items())
             console.print(Text(f"   {name} against the average of what was measured: {adds}."))
@@ -216,6 +216,7 @@ def _show(console: Console, result: SeveralResult) -> None:
         console.print(Text(f"What matters for {name}, as parts of all that does: {words}."))
     console.print(Text(f"Measured: {', '.join(f'{name} {count}' for name, count in result.measured.items())}."))
     console.print(Text(_best_so_far(result)))
+    console.print(Text("In brackets: 90 % intervals of one measurement."))
     for note in result.notes:
         console.print(Text(f"Note: {note}."))
 

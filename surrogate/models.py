@@ -138,7 +138,7 @@ class DeltaGP:
             return cheap.double() + self._centre, torch.full((len(features),), self._prior_std, dtype=torch.float64)
         with torch.no_grad():
             latent = self._member.latent(features.double() * UNIT_CUBE_STD)
-            middle, half = _in_outcomes(self._member, latent, noise=True)
+            middle, half = _in_outcomes(self._member, latent)
         mean = middle.mean(0)
         variance = (middle - mean).square().mean(0) + half.square().mean(0)
         return mean * self._scale + self._centre + cheap.double(), variance.clamp_min(1e-12).sqrt() * abs(self._scale)
@@ -216,7 +216,8 @@ class DeltaGP:
         )
 
 
-def _in_outcomes(member: Member, latent: Latent, noise: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Median and half the distance between the 16 and 84 % quantiles of each particle's outcome; each `p x m`."""
-    std = (latent.std.square() + member.noise()).sqrt() if noise else latent.std
+def _in_outcomes(member: Member, latent: Latent) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of a measurement, noise included: median and half the distance between the 16 and 84 % quantiles of each
+    particle's outcome; each `p x m`."""
+    std = (latent.std.square() + member.noise()).sqrt()
     return member.outcome(latent.mean), 0.5 * (member.outcome(latent.mean + std) - member.outcome(latent.mean - std))
