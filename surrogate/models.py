@@ -190,8 +190,9 @@ class DeltaGP:
 
         designs, place = torch.unique(x, dim=0, return_inverse=True) if len(x) else (x, torch.zeros(0).long())
         repeats = torch.zeros(len(designs), dtype=torch.float64).index_add(0, place, torch.ones_like(residual))
-        means = torch.zeros_like(repeats).index_add(0, place, residual.sort().values[residual.argsort().argsort()])
-        means = means / repeats
+        # Added up by size, so that the order in which repeats arrived does not change the last digit.
+        order = residual.argsort()
+        means = torch.zeros_like(repeats).index_add(0, place[order], residual[order]) / repeats
         anchored = len(designs) < MIN_POINTS_TO_FIT
         if anchored:
             squares = float((means - self._prior_mean).square().sum()) / 2
