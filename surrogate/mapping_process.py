@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .processes.member import BLOCK, Member, fit_member
-from .processes.posterior import Particles, Prior, Table, matern, sample
+from .processes.posterior import JITTER, Particles, Prior, Table, matern, sample
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,7 @@ class SignatureProcess:
         for member, scale in zip(self.members, self.scales, strict=True):
             particles = member.particles
             shared = matern(there, here, particles)
-            left = particles.log_outputscale.exp().unsqueeze(-1) + 1.0 + member.noise()
+            left = (particles.log_outputscale.exp() + particles.log_noise.exp()).unsqueeze(-1) + 1.0 + JITTER
             for sign, factor in _factors(member):
                 known = torch.linalg.solve_triangular(factor, matern(member.basis, there, particles), upper=False)
                 own = torch.linalg.solve_triangular(factor, matern(member.basis, here, particles), upper=False)
@@ -160,14 +160,13 @@ def fit_signatures(x: np.ndarray, signatures: np.ndarray, seed: int) -> Signatur
         # A single design, or equal ones, have no spread of their own: others may differ by as much as there is.
         scale = float(means.std())
         scale = scale if scale > 1e-12 * size else size or 1.0
-        squares = float(np.square((values - means[which]) / scale).sum())
+        scatter = np.bincount(which, np.square((values - means[which]) / scale))
         # Without a warp: components have no preferred sign, and derivatives stay normal.
         table = Table(
             torch.from_numpy(designs), torch.from_numpy((means - shift) / scale), torch.from_numpy(repeats).double(),
-            squares, len(values) - len(designs), anchored=True,
+            torch.from_numpy(scatter), anchored=True,
         )  # fmt: skip
-        part = replace(table, x=table.x[few], y=table.y[few], repeats=table.repeats[few])
-        particles = sample(part, Prior(), (False,) * x.shape[1], x.shape[1], count, MOVES, seed)
+        particles = sample(table.some(few), Prior(), (False,) * x.shape[1], x.shape[1], count, MOVES, seed)
         members.append(fit_member(table, particles))
         shifts.append(shift)
         scales.append(scale)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..tools.core.errors import ToolError
@@ -180,7 +180,7 @@ class DeltaGP:
         step = -(-len(table.y) // MOST)
         part = table
         if step > 1:
-            part = replace(table, x=table.x[::step], y=table.y[::step], repeats=table.repeats[::step])
+            part = table.some(slice(None, None, step))
         particles = sample(part, PRIOR, (False,) * groups, groups, PARTICLES, MOVES, self._seed, ties)
         self._member = fit_member(table, particles)
 
@@ -205,13 +205,15 @@ class DeltaGP:
             # The longer tail always lies above, so that a property and its negative are learned alike.
             skew = float((means - self._centre).pow(3).sum())
             self._scale = math.copysign(math.sqrt(variance), skew)
-        within = float((residual - means[place]).square().sum()) / self._scale**2
+        scatter = None
+        if len(designs) < len(x):
+            within = (residual - means[place])[order].square() / self._scale**2
+            scatter = torch.zeros_like(repeats).index_add(0, place[order], within)
         return Table(
             designs,
             (means - self._centre) / self._scale,
             repeats,
-            within,
-            len(x) - len(designs),
+            scatter,
             assumed=(self._prior_std / self._scale) ** 2,
             anchored=anchored,
         )
@@ -220,5 +222,5 @@ class DeltaGP:
 def _in_outcomes(member: Member, latent: Latent) -> tuple[torch.Tensor, torch.Tensor]:
     """Of a measurement, noise included: median and half the distance between the 16 and 84 % quantiles of each
     particle's outcome; each `p x m`."""
-    std = (latent.std.square() + member.noise()).sqrt()
+    std = (latent.std.square() + member.noise(latent)).sqrt()
     return member.outcome(latent.mean), 0.5 * (member.outcome(latent.mean + std) - member.outcome(latent.mean - std))

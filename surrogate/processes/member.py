@@ -10,11 +10,23 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .posterior import JITTER, Particles, Table, factor, matern, warped
+from .posterior import (
+    JITTER,
+    Particles,
+    Table,
+    design_noise,
+    factor,
+    matern,
+    noise_variance,
+    scatter_likelihood,
+    warped,
+)
 from .warp import log_slope, unwarp, warp
 
 if TYPE_CHECKING:
     import torch
+
+    from .loudness import Loudness
 
 EXACT = 2000
 """Most designs for exact prediction."""
@@ -32,10 +44,12 @@ class Latent:
 
     mean: torch.Tensor
     std: torch.Tensor
+    loud: torch.Tensor | None = None
+    """`m`: how noisy a measurement of each is (as of a `Table`), None where noise is even."""
 
     def columns(self, index: torch.Tensor) -> Latent:
         """Some rows only."""
-        return Latent(self.mean[:, index], self.std[:, index])
+        return Latent(self.mean[:, index], self.std[:, index], None if self.loud is None else self.loud[index])
 
 
 @dataclass(frozen=True)
@@ -55,6 +69,8 @@ class Member:
     """`p x b x b` lower triangular; its solve against a covariance is what the data explain of the variance."""
     restored: torch.Tensor | None = None
     """Likewise what inducing points leave open (None where exact)."""
+    loudness: Loudness | None = None
+    """Where noise is; None: even in warped outcomes."""
 
     def latent(self, x: torch.Tensor) -> Latent:
         """Beliefs about rows `m x width`, in blocks."""
@@ -72,7 +88,8 @@ class Member:
                 gone = gone - torch.linalg.solve_triangular(self.restored, rows, upper=False).square().sum(-2)
             prior = self.particles.log_outputscale.exp().unsqueeze(-1) + 1.0
             stds.append((prior - gone).clamp_min(1e-10).sqrt())
-        return Latent(torch.cat(means, 1), torch.cat(stds, 1))
+        loud = None if self.loudness is None else self.loudness.at(x)
+        return Latent(torch.cat(means, 1), torch.cat(stds, 1), loud)
 
     def covariance(self, x: torch.Tensor) -> torch.Tensor:
         """Covariances of each particle's beliefs about rows `m x width`, without noise; `p x m x m`."""
@@ -86,9 +103,13 @@ class Member:
             covariance = covariance + back.transpose(-1, -2) @ back
         return covariance
 
-    def noise(self) -> torch.Tensor:
-        """Noise variance of one measurement; `p x 1`."""
-        return self.particles.log_noise.exp().unsqueeze(-1) + JITTER
+    def noise(self, latent: Latent) -> torch.Tensor:
+        """Noise variance of one measurement of each row, in warped outcomes; `p x m`, or `p x 1` where it is even."""
+        if latent.loud is None:
+            return noise_variance(self.particles, None, latent.mean)
+        power = self.particles.power.unsqueeze(-1)
+        slopes = log_slope(self.outcome(latent.mean), power) - self.spread.log()
+        return noise_variance(self.particles, latent.loud, slopes)
 
     def outcome(self, warped_values: torch.Tensor) -> torch.Tensor:
         """From each particle's warped outcome to the common one; `p x m`."""
@@ -102,7 +123,7 @@ class Member:
         """Each design as the others predict it (noise of one more measurement of it included), and the logarithm of the
         density of its outcome so; both `p x n` (Sundararajan & Keerthi, Neural Comput. 13, 1103 (2001)).
 
-        Exact members only.
+        The density is of the mean of its repeats and of their scatter. Exact members only.
         """
         import torch
 
@@ -112,12 +133,21 @@ class Member:
         mean = t - self.solve * variance
         density = -0.5 * (self.solve.square() * variance + variance.log() + math.log(2 * math.pi))
         slope = log_slope(self.table.y, self.particles.power.unsqueeze(-1)) - spread.log()
-        return Latent(mean, variance.sqrt()), density + slope
+        table = self.table
+        if self.loudness is not None and table.loud is not None:
+            # Where noise is must be foretold by the other designs as well.
+            table = replace(table, loud=self.loudness.left_out(table.loud))
+        return Latent(mean, variance.sqrt()), density + slope + scatter_likelihood(table, self.particles, slope)
 
     def thinned(self, count: int) -> Member:
-        """With every k-th particle, about `count` in all."""
+        """With every k-th particle, about `count` in all, and by inducing points where that is much cheaper."""
         step = max(1, len(self.solve) // count)
-        return self if step == 1 else self._some(slice(None, None, step))
+        some = self if step == 1 else self._some(slice(None, None, step))
+        if some.restored is not None or len(some.basis) <= 2 * INDUCING:
+            return some
+        t, centre, spread = warped(self.table, some.particles)
+        rough = _by_inducing_points(self.table, some.particles, t, centre, spread)
+        return replace(rough, loudness=self.loudness)
 
     def one(self, place: int) -> Member:
         """One particle alone."""
@@ -142,7 +172,7 @@ class Member:
         if self.restored is not None:
             return self
         row = matern(x, self.basis, self.particles)
-        corner = self.particles.log_outputscale.exp() + 1.0 + self.noise().squeeze(-1)
+        corner = self.particles.log_outputscale.exp() + 1.0 + self.noise(self.latent(x)).squeeze(-1)
         below = torch.linalg.solve_triangular(self.explained, row.transpose(-1, -2), upper=False).transpose(-1, -2)
         last = (corner - below.square().sum((-1, -2))).clamp_min(JITTER).sqrt()
         count, size = self.solve.shape
@@ -155,16 +185,16 @@ class Member:
         return replace(self, basis=torch.cat([self.basis, x]), solve=solve, explained=grown)
 
 
-def fit_member(table: Table, particles: Particles) -> Member:
-    """Condition a batch of processes on what was measured."""
+def fit_member(table: Table, particles: Particles, loudness: Loudness | None = None) -> Member:
+    """Condition a batch of processes on what was measured; `loudness` is where the table's `loud` comes from."""
     import torch
 
     t, centre, spread = warped(table, particles)
     if len(table.y) > EXACT:
-        return _by_inducing_points(table, particles, t, centre, spread)
-    lower, exists = factor(table, particles)
+        return replace(_by_inducing_points(table, particles, t, centre, spread), loudness=loudness)
+    lower, exists = factor(table, particles, spread)
     solve = torch.cholesky_solve(t.unsqueeze(-1), lower).squeeze(-1)
-    member = Member(table, particles, centre, spread, table.x, solve, lower)
+    member = Member(table, particles, centre, spread, table.x, solve, lower, loudness=loudness)
     return member if bool(exists.all()) else member._some(exists.nonzero().squeeze(-1))
 
 
@@ -182,7 +212,7 @@ def _by_inducing_points(
     cross = matern(basis, table.x, particles)
     half = torch.linalg.solve_triangular(lower, cross, upper=False)
     prior = particles.log_outputscale.exp().unsqueeze(-1) + 1.0
-    noise = particles.log_noise.exp().unsqueeze(-1) / table.repeats + JITTER
+    noise = design_noise(table, particles, spread) / table.repeats
     weight = 1.0 / ((prior - half.square().sum(-2)).clamp_min(0.0) + noise)
     both = own + (cross * weight.unsqueeze(-2)) @ cross.transpose(-1, -2)
     joint = torch.linalg.cholesky(both)

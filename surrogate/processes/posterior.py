@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from .warp import POWERS, log_slope, warp
@@ -100,7 +100,9 @@ class Table:
     """What was measured, one row a design.
 
     `x` `n x width`; `y` `n` means of repeated measurements (zero mean, unit variance); `repeats` `n` how many.
-    `squares` and `freedom`: sum of squares within repeated designs, and its degrees of freedom: what they say of noise.
+    `scatter` `n`: sum of squares of a design's repeats about their mean, all that they say of noise; None: no repeats.
+    `loud` `n`: logarithm of the noise variance of the outcome itself, over its average (`loudness.py`); None: noise is
+    even in warped outcomes.
     `assumed`: variance that `ASSUMED_WEIGHT` further outcomes are taken to have had, in a warp's own scale too; 0 where
     the outcomes speak for themselves. `anchored`: zero and unit of `y` mean something and stay, without a warp.
     """
@@ -108,10 +110,16 @@ class Table:
     x: torch.Tensor
     y: torch.Tensor
     repeats: torch.Tensor
-    squares: float = 0.0
-    freedom: int = 0
+    scatter: torch.Tensor | None = None
+    loud: torch.Tensor | None = None
     assumed: float = 0.0
     anchored: bool = False
+
+    def some(self, kept: torch.Tensor | slice) -> Table:
+        """Some designs only."""
+        scatter = None if self.scatter is None else self.scatter[kept]
+        loud = None if self.loud is None else self.loud[kept]
+        return replace(self, x=self.x[kept], y=self.y[kept], repeats=self.repeats[kept], scatter=scatter, loud=loud)
 
 
 def matern(left: torch.Tensor, right: torch.Tensor, particles: Particles) -> torch.Tensor:
@@ -147,13 +155,30 @@ def warped(table: Table, particles: Particles) -> tuple[torch.Tensor, torch.Tens
     return (t - centre) / spread, centre, spread
 
 
-def factor(table: Table, particles: Particles) -> tuple[torch.Tensor, torch.Tensor]:
+def noise_variance(particles: Particles, loud: torch.Tensor | None, slopes: torch.Tensor) -> torch.Tensor:
+    """Of one measurement in warped outcomes; `p x m`, or `p x 1` where noise is even in them.
+
+    Args:
+        particles: `p` of them.
+        loud: `m`, as of a `Table`.
+        slopes: `p x m`, logarithm of the warp's derivative where each row's outcome lies or is expected.
+    """
+    level = particles.log_noise.unsqueeze(-1)
+    return (level if loud is None else level + loud + 2.0 * slopes).exp() + JITTER
+
+
+def design_noise(table: Table, particles: Particles, spread: torch.Tensor) -> torch.Tensor:
+    """`noise_variance` of the table's designs; `spread` as `warped` gives it."""
+    slopes = log_slope(table.y, particles.power.unsqueeze(-1)) - spread.log()
+    return noise_variance(particles, table.loud, slopes)
+
+
+def factor(table: Table, particles: Particles, spread: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Cholesky factors `p x n x n` of the outcomes' covariances, and whether each exists (`p`)."""
     import torch
 
     covariance = matern(table.x, table.x, particles)
-    noise = particles.log_noise.exp().unsqueeze(-1) / table.repeats + JITTER
-    covariance.diagonal(dim1=-2, dim2=-1).add_(noise)
+    covariance.diagonal(dim1=-2, dim2=-1).add_(design_noise(table, particles, spread) / table.repeats)
     lower, info = torch.linalg.cholesky_ex(covariance)
     return lower, info == 0
 
@@ -166,16 +191,25 @@ def log_likelihood(table: Table, particles: Particles) -> torch.Tensor:
     import torch
 
     t, _, spread = warped(table, particles)
-    lower, exists = factor(table, particles)
+    lower, exists = factor(table, particles, spread)
     z = torch.linalg.solve_triangular(lower, t.unsqueeze(-1), upper=False).squeeze(-1)
     slopes = log_slope(table.y, particles.power.unsqueeze(-1)) - spread.log()
     value = -0.5 * z.square().sum(-1) - lower.diagonal(dim1=-2, dim2=-1).log().sum(-1) + slopes.sum(-1)
-    if table.freedom:
-        # The scatter is measured where outcomes lie; the warp stretches it by its slope there, on average.
-        stretch = 2.0 * slopes.mean(-1)
-        noise = particles.log_noise.exp() + JITTER
-        value = value - 0.5 * (table.freedom * (noise.log() - stretch) + table.squares * stretch.exp() / noise)
+    if table.scatter is not None:
+        value = value + scatter_likelihood(table, particles, slopes).sum(-1)
     return torch.where(exists & value.isfinite(), value, torch.full_like(value, -1e9))
+
+
+def scatter_likelihood(table: Table, particles: Particles, slopes: torch.Tensor) -> torch.Tensor:
+    """Logarithm of the density of the scatter of each design's repeats, up to a constant; `p x n`.
+
+    What the warp's slope makes of the noise where a design lies must agree with how its repeats scatter.
+    """
+    if table.scatter is None:
+        return slopes.new_zeros(slopes.shape)
+    noise = noise_variance(particles, table.loud, slopes)
+    stretched = table.scatter * (2.0 * slopes).exp() / noise
+    return -0.5 * ((table.repeats - 1.0) * (noise.log() - 2.0 * slopes) + stretched)
 
 
 def sample(

@@ -24,7 +24,7 @@ CHUNK = 4096
 """Rows scored at a time."""
 
 SCOUTS = 8
-"""Particles of each member that look at every row; all of them look at the shortlist."""
+"""Particles of each member that look at every row, fewer where more is measured; all of them look at the shortlist."""
 
 SHORTLIST = 256
 """Rows, the best by first score, among which a batch is composed (at least 16 for each pick)."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..calibration import Calibration
 from ..processes.joint import joint_belief
+from ..processes.loudness import learn_loudness
 from ..processes.member import Latent, Member, fit_member
 from ..processes.posterior import Prior, Table, sample
 from .columns import Space, Value
@@ -46,7 +47,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Members (one an encoding) with their weights, which sum to 1."""
+    """Members (an encoding and a belief about noise each) with their weights, which sum to 1."""
 
     space: Space
     members: tuple[Member, ...]
@@ -66,8 +67,10 @@ class Ensemble:
         return replace(self, widen=calibration.scale)
 
     def thinned(self, count: int) -> Ensemble:
-        """With about `count` particles a member, evenly taken."""
-        return replace(self, members=tuple(m.thinned(count) for m in self.members))
+        """With about `count` particles a member, evenly taken; fewer beyond `MANY` designs, when each costs more and
+        they hardly differ any more."""
+        share = min(1.0, MANY / max(1, len(self.members[0].table.y)))
+        return replace(self, members=tuple(m.thinned(max(2, round(count * share))) for m in self.members))
 
     def latent(self, rows: Sequence[Sequence[Value]]) -> list[Latent]:
         """Beliefs of each member about rows."""
@@ -92,7 +95,7 @@ class Ensemble:
 
         means, stds, weights = [], [], []
         for member, latent, weight in zip(self.members, latents, self.weights, strict=True):
-            std = (latent.std.square() + member.noise()).sqrt() if noise else latent.std
+            std = (latent.std.square() + member.noise(latent)).sqrt() if noise else latent.std
             means.append(latent.mean)
             stds.append(std)
             weights.append(torch.full((len(latent.mean),), float(weight) / len(latent.mean), dtype=torch.float64))
@@ -203,23 +206,32 @@ def fit_ensemble(
     # Equal outcomes have no spread of their own; any scale will do, and relative to their size none is lost.
     scale = scale if scale > 1e-12 * abs(centre) else abs(centre) or 1.0
     y = sign * (means - centre) / scale
-    squares = sum(((x - math.fsum(v) / len(v)) / scale) ** 2 for v in designs.values() for x in v)
-    freedom = sum(len(v) - 1 for v in designs.values())
     repeats = torch.tensor([len(v) for v in designs.values()], dtype=torch.float64)
+    scatter = None
+    if len(designs) < len(rows):
+        within = [sum(((x - math.fsum(v) / len(v)) / scale) ** 2 for x in v) for v in designs.values()]
+        scatter = torch.tensor(within, dtype=torch.float64)
     few = _subset(y)
-    members, scores = [], []
+    share = min(1.0, MANY / max(1, len(few)))
+    count, moves = max(8, round(PARTICLES * share)), max(4, round(MOVES * share**0.5))
+    wide = max(1, len(space.columns))
+    members, scores, encodings = [], [], []
     for encoding in space.encodings:
-        x = space.encode(list(designs), encoding)
-        table = Table(x, y, repeats, squares, freedom)
-        part = table if len(few) == len(y) else Table(x[few], y[few], repeats[few], squares, freedom)
-        share = min(1.0, MANY / max(1, len(few)))
-        count, moves = max(8, round(PARTICLES * share)), max(4, round(MOVES * share**0.5))
-        particles = sample(part, prior, space.alike, max(1, len(space.columns)), count, moves, seed)
-        learned = fit_member(part, particles)
-        scores.append(_foretold(learned) if len(y) > 1 else torch.zeros(()).double())
-        members.append(learned if part is table else fit_member(table, learned.particles))
+        table = Table(space.encode(list(designs), encoding), y, repeats, scatter)
+        part = table if len(few) == len(y) else table.some(few)
+        loudness = learn_loudness(part.x, part.scatter, part.repeats, space.alike, wide, seed)
+        # Noise that is even in warped outcomes, and, where repeats speak for it, noise with a map of its own.
+        for heard in (None,) if loudness is None else (None, loudness):
+            taught = part if heard is None else replace(part, loud=heard.at(part.x))
+            learned = fit_member(taught, sample(taught, prior, space.alike, wide, count, moves, seed), heard)
+            scores.append(_foretold(learned) if len(y) > 1 else torch.zeros(()).double())
+            if part is not table:
+                whole = table if heard is None else replace(table, loud=heard.at(table.x))
+                learned = fit_member(whole, learned.particles, heard)
+            members.append(learned)
+            encodings.append(encoding)
     weights = torch.softmax(torch.stack(scores), 0)
-    return Ensemble(space, tuple(members), space.encodings, weights, centre, scale, sign)
+    return Ensemble(space, tuple(members), tuple(encodings), weights, centre, scale, sign)
 
 
 def _collected(rows: Sequence[Sequence[Value]], values: Sequence[float]) -> dict[tuple[Value, ...], list[float]]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lodestone.surrogate import models
 from lodestone.surrogate.models import DeltaGP
 from lodestone.surrogate.processes import member
-from lodestone.surrogate.processes.posterior import matern
+from lodestone.surrogate.processes.posterior import JITTER, matern
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.core.protocols import Surrogate
 
@@ -77,7 +77,7 @@ def test_posterior_matches_the_textbook_formula() -> None:
     means, squares = [], []
     for place in range(len(learned.centre)):
         one = learned.one(place)
-        variance = float(one.noise())
+        variance = float(one.particles.log_noise.exp()) + JITTER
         y = one.warped(standard)[0]
         k = matern(a, a, one.particles)[0] + variance * torch.eye(12, dtype=torch.float64)
         cross = matern(b, a, one.particles)[0]
@@ -226,7 +226,9 @@ def test_believing_equals_measuring_what_was_expected() -> None:
     one = learned.one(0)
     expected = one.latent(pick * models.UNIT_CUBE_STD).mean
     joined = torch.cat([x, pick]) * models.UNIT_CUBE_STD
-    k = matern(joined, joined, one.particles)[0] + float(one.noise()) * torch.eye(11, dtype=torch.float64)
+    k = matern(joined, joined, one.particles)[0] + (float(one.particles.log_noise.exp()) + JITTER) * torch.eye(
+        11, dtype=torch.float64
+    )
     y = torch.cat([one.warped((measured - cheap - model._centre) / model._scale)[0], expected[0]])
     cross = matern(new * models.UNIT_CUBE_STD, joined, one.particles)[0]
     after = one.believe(pick * models.UNIT_CUBE_STD).latent(new * models.UNIT_CUBE_STD)

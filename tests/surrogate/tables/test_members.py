@@ -11,6 +11,8 @@ import torch
 from lodestone.surrogate.processes.member import Member, fit_member
 from lodestone.surrogate.processes.posterior import JITTER, Particles, Prior, Table, log_likelihood, matern, sample
 from lodestone.surrogate.processes.warp import log_slope, unwarp, warp
+from lodestone.surrogate.tables.columns import Survey
+from lodestone.surrogate.tables.ensemble import fit_ensemble
 
 DOUBLE = torch.float64
 
@@ -83,7 +85,7 @@ def test_leaving_one_out_in_closed_form_equals_leaving_it_out(power: float) -> N
             table.x[keep], *_conditioned(table, which, keep, member),
         )  # fmt: skip
         belief = rest.latent(table.x[i : i + 1])
-        std = (belief.std.square() + member.noise()).sqrt()
+        std = (belief.std.square() + member.noise(belief)).sqrt()
         assert torch.allclose(belief.mean[:, 0], loo.mean[:, i], atol=1e-6)
         assert torch.allclose(std[:, 0], loo.std[:, i], atol=1e-6)
         at = member.warped(table.y[i : i + 1])
@@ -93,9 +95,8 @@ def test_leaving_one_out_in_closed_form_equals_leaving_it_out(power: float) -> N
 
 
 def _conditioned(table: Table, which: Particles, keep: list[int], member: Member) -> tuple[torch.Tensor, torch.Tensor]:
-    covariance = (
-        matern(table.x[keep], table.x[keep], which) + member.noise().unsqueeze(-1) * torch.eye(len(keep)).double()
-    )
+    noise = (which.log_noise.exp() + JITTER)[:, None, None]
+    covariance = matern(table.x[keep], table.x[keep], which) + noise * torch.eye(len(keep)).double()
     lower = torch.linalg.cholesky(covariance)
     t = member.warped(table.y[keep])
     return torch.cholesky_solve(t.unsqueeze(-1), lower).squeeze(-1), lower
@@ -171,3 +172,33 @@ def test_the_sample_finds_the_columns_that_matter_and_the_noise() -> None:
 def test_the_same_seed_gives_the_same_sample() -> None:
     one, two = (sample(make_table(), Prior(), [False] * 2, 2, 16, 6, seed=3) for _ in range(2))
     assert torch.equal(one.log_lengthscale, two.log_lengthscale)
+
+
+@pytest.mark.parametrize(("growing", "least", "most"), [(True, 15.0, 100.0), (False, 0.5, 2.0)])
+def test_noise_that_grows_with_the_outcome_is_learned_from_repeats(growing: bool, least: float, most: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    x = [i / 19 for i in range(20)]
+    rows = [(a,) for a in x for _ in range(4)]
+    level = [10.0 ** (2 * a) for (a,) in rows]
+    noise = torch.randn(len(rows), generator=generator, dtype=DOUBLE).tolist()
+    # A deviation of 8 % of the outcome, from 0.08 to 8, or of 2 everywhere.
+    values = [v + e * (0.08 * v if growing else 2.0) for v, e in zip(level, noise, strict=True)]
+    space = Survey(["x"]).add(rows).space()
+    seen = fit_ensemble(space, rows, values, maximise=True, seed=0).predict([(0.1,), (0.9,)])
+    low, high = (seen.high - seen.low).tolist()
+    # Truly 40 times as wide, or as wide.
+    assert least < high / low < most
+
+
+def test_scouts_of_a_long_table_rank_rows_as_all_particles_do() -> None:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(1100, 2, generator=generator, dtype=DOUBLE)
+    y = torch.sin(4 * x[:, 0]) + x[:, 1]
+    rows = [tuple(r) for r in x.tolist()]
+    ensemble = fit_ensemble(Survey(["a", "b"]).add(rows).space(), rows, y.tolist(), maximise=True, seed=0)
+    scouts = ensemble.thinned(8)
+    # Inducing points in place of all designs.
+    assert len(scouts.members[0].basis) < len(ensemble.members[0].basis)
+    new = torch.rand(400, 2, generator=generator, dtype=DOUBLE).tolist()
+    whole, rough = (e.members[0].latent(e.space.encode(new, "plain")).mean.mean(0) for e in (ensemble, scouts))
+    assert float((whole - rough).abs().max()) < 0.05
