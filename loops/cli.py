@@ -91,6 +91,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     pick.add_argument("-n", "--count", type=int, default=1, metavar="N", help="rows wanted (default: 1)")
     pick.add_argument("--pool", type=Path, metavar="FILE", help="more rows that can be measured; of any length")
+    pick.add_argument(
+        "--former",
+        type=Path,
+        nargs="*",
+        default=[],
+        metavar="FILE",
+        help="measured tables of a similar kind to learn from",
+    )
     pick.add_argument("--ignore", nargs="*", default=[], metavar="COLUMN", help="columns that say nothing")
     pick.add_argument("--text", nargs="*", default=[], metavar="COLUMN", help="columns of labels and codes only")
     pick.add_argument("--why", action="store_true", help="say which columns matter, and what speaks for each pick")

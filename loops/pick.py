@@ -21,6 +21,7 @@ from ..surrogate.tables import Aim, Pick, Space, Survey, TablePicker, Value
 from ..surrogate.tables.explain import contributions, relevance
 from ..surrogate.tables.words import reason
 from ..tools.core.errors import ToolError
+from .formers import notes_of, read_formers
 from .tablefile import MAX_MEASURED, Reading, TableFile, is_blank, number
 
 SHOWN_COLUMNS = 8
@@ -164,7 +165,7 @@ def open_table(
 
 def pick_rows(
     table: Path, target: str, aim: Aim, count: int, *, pool: Path | None = None, ignore: tuple[str, ...] = (),
-    text: tuple[str, ...] = (), seed: int = 0, repeat: bool = False, why: bool = False,
+    text: tuple[str, ...] = (), seed: int = 0, repeat: bool = False, why: bool = False, former: tuple[Path, ...] = (),
 ) -> Result:  # fmt: skip
     """Rank the rows that deserve a measurement next.
 
@@ -179,19 +180,24 @@ def pick_rows(
         seed: of the sample of hyperparameters.
         repeat: whether measured rows may be picked again.
         why: whether to say also which columns matter, and what each adds to each pick.
+        former: tables of earlier campaigns or other laboratories, with the target and some of the settings.
 
     Raises:
         ToolError: with what is wrong in which line and what to do.
     """
     opened = open_table(table, (target,), count, pool=pool, ignore=ignore, text=text, repeat=repeat)
-    picker = TablePicker(opened.space, aim, seed)
+    formers = read_formers(former, opened, {target: aim}, text, seed)[target]
+    picker = TablePicker(opened.space, aim, seed, formers)
     values = [value for _, _, outcomes in opened.measured for value in outcomes if value is not None]
     picker.tell(opened.rows(), values)
     picks = picker.ask(opened.stream(), count, repeat)
     found = opened.found({p.place for p in picks})
     notes = opened.notes(len(picks), count)
+    notes += notes_of(formers, opened.reading.used, picker.ensemble() if values else None)
     if not values:
-        notes.append("nothing is measured yet: the picks are spread over the table")
+        trusted = formers and aim.kind not in ("boundary", "map")
+        how = f"are what {formers[0].name} promises" if trusted else "are spread over the table"
+        notes.append(f"nothing is measured yet: the picks {how}")
     pairs = tuple((p, found[p.place]) for p in picks)
     matters: dict[str, float] = {}
     credits: tuple[dict[str, float], ...] = ()
@@ -227,6 +233,7 @@ def pick(options: argparse.Namespace) -> int:
     result = pick_rows(
         options.table, options.target, aim, options.count, pool=options.pool, ignore=tuple(options.ignore),
         text=tuple(options.text), seed=options.seed, repeat=options.repeat, why=options.why,
+        former=tuple(options.former),
     )  # fmt: skip
     if options.out is not None:
         _write(options.out, result, options.target)

@@ -22,6 +22,7 @@ from ..surrogate.tables.explain import contributions, relevance
 from ..surrogate.tables.several import check_aims
 from ..surrogate.tables.words import reason_several
 from ..tools.core.errors import ToolError
+from .formers import notes_of, read_formers
 from .pick import SHOWN_COLUMNS, Candidate, aim_of, open_table, write_csv
 from .tablefile import number
 
@@ -102,7 +103,7 @@ def _read(wish: str) -> tuple[str, Aim]:
 
 def pick_for_several(
     table: Path, aims: dict[str, Aim], count: int, *, pool: Path | None = None, ignore: tuple[str, ...] = (),
-    text: tuple[str, ...] = (), seed: int = 0, repeat: bool = False, why: bool = False,
+    text: tuple[str, ...] = (), seed: int = 0, repeat: bool = False, why: bool = False, former: tuple[Path, ...] = (),
 ) -> SeveralResult:  # fmt: skip
     """Rank the rows that deserve a measurement next.
 
@@ -113,19 +114,23 @@ def pick_for_several(
     Args:
         table: a text file with a header.
         aims: by column, the main target first.
-        count, pool, ignore, text, seed, repeat, why: as of `pick.pick_rows`.
+        count, pool, ignore, text, seed, repeat, why, former: as of `pick.pick_rows`.
 
     Raises:
         ToolError: with what is wrong in which line and what to do.
     """
     opened = open_table(table, tuple(aims), count, pool=pool, ignore=ignore, text=text, repeat=repeat)
-    picker = SeveralPicker(opened.space, aims, seed)
+    formers = read_formers(former, opened, aims, text, seed)
+    picker = SeveralPicker(opened.space, aims, seed, formers)
     outcomes = [values for _, _, values in opened.measured]
     picker.tell(opened.rows(), {name: [values[i] for values in outcomes] for i, name in enumerate(aims)})
     picks = picker.ask(opened.stream(), count, repeat)
     found = opened.found({p.place for p in picks})
     notes = opened.notes(len(picks), count)
     measured = picker.measured
+    for name, former_tables in formers.items():
+        known = picker.ensemble(name) if measured[name] else None
+        notes += [f"{name}: {note}" for note in notes_of(former_tables, opened.reading.used, known)]
     if not measured[picker.main]:
         notes.append(f"{picker.main} is not measured yet: the picks are spread over the table")
     else:
@@ -134,10 +139,11 @@ def pick_for_several(
     matters: dict[str, dict[str, float]] = {}
     credits: list[dict[str, dict[str, float]]] = []
     if why:
-        known = [name for name in aims if measured[name]]
-        matters = {name: relevance(picker.ensemble(name), picker.rows(name)) for name in known}
+        known_targets = [name for name in aims if measured[name]]
+        matters = {name: relevance(picker.ensemble(name), picker.rows(name)) for name in known_targets}
         credits = [
-            {name: contributions(picker.ensemble(name), p.row, picker.rows(name)) for name in known} for p in picks
+            {name: contributions(picker.ensemble(name), p.row, picker.rows(name)) for name in known_targets}
+            for p in picks
         ]
     pairs = tuple((p, found[p.place]) for p in picks)
     return SeveralResult(
@@ -151,6 +157,7 @@ def pick_several(options: argparse.Namespace) -> int:
     result = pick_for_several(
         options.table, aims, options.count, pool=options.pool, ignore=tuple(options.ignore),
         text=tuple(options.text), seed=options.seed, repeat=options.repeat, why=options.why,
+        former=tuple(options.former),
     )  # fmt: skip
     if options.out is not None:
         _write(options.out, result)

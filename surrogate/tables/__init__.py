@@ -3,6 +3,7 @@
 from .aims import Aim
 from .columns import Space, Survey, Value
 from .ensemble import Prediction
+from .former import Former, learn_former
 from .picker import Pick, TablePicker
 from .several import Compromise, Expectation, SeveralPick, SeveralPicker
 
@@ -10,6 +11,7 @@ __all__ = [
     "Aim",
     "Compromise",
     "Expectation",
+    "Former",
     "Pick",
     "Prediction",
     "SeveralPick",
@@ -18,4 +20,5 @@ __all__ = [
     "Survey",
     "TablePicker",
     "Value",
+    "learn_former",
 ]

@@ -49,7 +49,7 @@ class Nearness:
 
         best = int(self.ensemble.weights.argmax())
         member, encoding = self.ensemble.members[best], self.ensemble.encodings[best]
-        x = self.ensemble.space.encode(rows, encoding) * (-member.particles.log_lengthscale.mean(0)).exp()
+        x = self.ensemble.encode(rows, encoding) * (-member.particles.log_lengthscale.mean(0)).exp()
         if not len(self.measured):
             return torch.full((len(x),), math.inf, dtype=torch.float64), torch.zeros(len(x), dtype=torch.bool)
         near = torch.cdist(x, self.measured, compute_mode="donot_use_mm_for_euclid_dist").amin(1)

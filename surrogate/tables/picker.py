@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from ...tools.core.errors import ToolError
 from ..calibration import Calibration, calibrate
 from .aims import Aim, chance
-from .choice import Row, choose, spread
+from .choice import Row, choose, compose, spread
 from .columns import Space, Value, is_usable
 from .ensemble import Ensemble, Prediction, fit_ensemble
+from .former import Former, Trusting
 from .nearness import Nearness
 
 LATEST = 200
@@ -48,9 +49,10 @@ class TablePicker:
     """Picks rows of one table for one aim. Not thread-safe; deterministic: the same rows told (in any order) and the
     same stream give the same picks."""
 
-    def __init__(self, space: Space, aim: Aim, seed: int = 0) -> None:
-        """A picker that has seen nothing."""
+    def __init__(self, space: Space, aim: Aim, seed: int = 0, formers: Sequence[Former] = ()) -> None:
+        """A picker that has seen nothing but, maybe, former tables."""
         self.space = space
+        self._formers = tuple(formers)
         self.aim = aim
         self._seed = seed
         self._rows: list[Row] = []
@@ -119,7 +121,10 @@ class TablePicker:
             raise ToolError(f"{q} picks.", "Ask for at least 1.")
         if not self._rows:
             blank = math.nan
-            chosen = spread(self.space, stream, q)
+            if self._formers and self.aim.kind not in ("boundary", "map"):
+                chosen = compose(Trusting(self._formers[0], self.aim), stream, q, set())
+            else:
+                chosen = spread(self.space, stream, q)
             return [Pick(c.row, c.place, blank, blank, blank, None, math.inf, False) for c in chosen]
         ensemble = self.ensemble()
         done: set[Row] = set() if repeat else set(self._rows)
@@ -151,7 +156,10 @@ class TablePicker:
         if not self._rows:
             raise ToolError("Nothing is measured yet.", "Tell at least one measurement.")
         if self._ensemble is None:
-            fitted = fit_ensemble(self.space, self._rows, self._values, maximise=self.aim.high_is_good, seed=self._seed)
+            fitted = fit_ensemble(
+                self.space, self._rows, self._values, maximise=self.aim.high_is_good, seed=self._seed,
+                formers=self._formers,
+            )  # fmt: skip
             self._ensemble = fitted.widened(self._record())
         return self._ensemble
 

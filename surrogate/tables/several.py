@@ -27,6 +27,7 @@ from .choice import Chosen, Row, compose, spread
 from .columns import Space, Value, is_usable
 from .compromise import OBJECTIVES, Beliefs, Product, by_hypervolume
 from .ensemble import Ensemble, Prediction, order_of
+from .former import Former
 from .nearness import Nearness
 from .picker import TablePicker
 
@@ -80,13 +81,20 @@ class SeveralPicker:
     is known of rows beforehand, such as a price, can be told of rows that still wait.
     """
 
-    def __init__(self, space: Space, aims: Mapping[str, Aim], seed: int = 0) -> None:
+    def __init__(
+        self,
+        space: Space,
+        aims: Mapping[str, Aim],
+        seed: int = 0,
+        formers: Mapping[str, Sequence[Former]] | None = None,
+    ) -> None:
         """A picker that has seen nothing.
 
         Args:
             space: of the whole table.
             aims: by target, the main one first: objectives (`maximise`, `minimise`, `target`) and limits (`within`).
             seed: of every sample.
+            formers: what former tables teach, by target.
 
         Raises:
             ToolError: fewer than two targets, an aim that does not go with others, or too many objectives.
@@ -95,7 +103,7 @@ class SeveralPicker:
         self.space = space
         self.aims = dict(aims)
         self._seed = seed
-        self._pickers = {name: TablePicker(space, aim, seed) for name, aim in aims.items()}
+        self._pickers = {n: TablePicker(space, aim, seed, (formers or {}).get(n, ())) for n, aim in aims.items()}
         self._rows: list[Row] = []
         self._values: list[dict[str, float]] = []
 

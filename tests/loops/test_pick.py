@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -288,6 +290,37 @@ def test_several_targets_are_shown_with_the_best_compromises(
     assert code == 0
     assert "No row has every target measured and keeps the limits yet." in " ".join(shown.split())
     assert "yield is not measured yet" in " ".join(shown.split())
+
+
+def test_a_former_table_is_learned_from_and_its_part_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def outcome(t: float, r: float) -> float:
+        return math.sin(t / 100) + r**2
+
+    cells = [(300 + 37 * i % 500, (17 * i % 40) / 40) for i in range(40)]
+    now, earlier, empty = tmp_path / "now.csv", tmp_path / "earlier.csv", tmp_path / "other.csv"
+    lines = [f"{t},{r},{outcome(t, r) if i < 8 else ''}" for i, (t, r) in enumerate(cells)]
+    now.write_text("T,r,y\n" + "\n".join(lines))
+    earlier.write_text("remark,y,r,T\n" + "\n".join(f"x,{5 - 3 * outcome(t, r)},{r},{t}" for t, r in cells))
+    empty.write_text("p,y\n1,2\n")
+    words = (str(now), "--target", "y", "--maximise", "-n", "2")
+    code, shown, _ = run(capsys, *words, "--former", str(earlier))
+    assert code == 0
+    assert "learned from 40 measured rows" in " ".join(shown.split())
+    part = re.search(r"its part in the predictions is (\d+) %", " ".join(shown.split()))
+    assert part is not None
+    assert int(part[1]) > 50
+    now.write_text("T,r,y\n" + "\n".join(f"{t},{r}," for t, r in cells))
+    code, shown, _ = run(capsys, *words, "--former", str(earlier))
+    assert code == 0
+    assert "promises" in " ".join(shown.split())
+    code, _, err = run(capsys, *words, "--former", str(empty))
+    assert code == ToolError.exit_code
+    assert "no column that is a setting" in err
+    code, _, err = run(capsys, *words, "--former", str(tmp_path / "none.csv"))
+    assert code == ToolError.exit_code
+    assert "There is no file" in err
 
 
 def test_wishes_are_read_as_they_are_written() -> None:

@@ -200,5 +200,5 @@ def test_scouts_of_a_long_table_rank_rows_as_all_particles_do() -> None:
     # Inducing points in place of all designs.
     assert len(scouts.members[0].basis) < len(ensemble.members[0].basis)
     new = torch.rand(400, 2, generator=generator, dtype=DOUBLE).tolist()
-    whole, rough = (e.members[0].latent(e.space.encode(new, "plain")).mean.mean(0) for e in (ensemble, scouts))
+    whole, rough = (e.latent(new)[0].mean.mean(0) for e in (ensemble, scouts))
     assert float((whole - rough).abs().max()) < 0.05
