@@ -24,6 +24,7 @@ from .chronometer import active_seconds
 from .clock import StageClock
 from .flow import Artifact, PrefectShow
 from .head import HeadKeeper
+from .inherited import inherit
 from .judgement import calibration_of
 from .knowledge import Knowledge
 from .ledger import Ledger, counts, holds_ledger
@@ -81,6 +82,7 @@ class Campaign:
                 f"{directory} already holds a campaign.",
                 f"Go on with `lodestone resume {directory}`, or give another --dir.",
             )
+        former, taken = inherit(settings.surrogate.former, parts.evaluator.method, parts.potential.name)
         lock = CampaignLock(directory)
         lock.acquire()
         try:
@@ -93,7 +95,8 @@ class Campaign:
                     "goal": goal.model_dump(mode="json"),
                     "assumptions": list(understanding.assumptions),
                     "unused": list(understanding.unused),
-                    "notes": list(understanding.notes),
+                    "notes": [*understanding.notes, *taken],
+                    "inherited": [f.model_dump(mode="json") for f in former],
                     # What serves people only is today's at each start; a webhook's address is a secret besides.
                     "settings": settings.model_dump(mode="json", exclude=set(OPERATIONAL)),
                     "evaluator": parts.evaluator.name,

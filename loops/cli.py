@@ -61,6 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--wall", metavar="TIME", help="cap on wall time, e.g. 90m, 2h, 3d")
     run.add_argument("--seed", type=int, metavar="N", help="seed of every random choice")
     run.add_argument("--dir", type=Path, metavar="DIR", help="campaign directory (default: campaigns/…)")
+    run.add_argument(
+        "--former", nargs="*", metavar="DIR", help="campaigns of the same evaluator whose measurements it learns from"
+    )
     _json_flag(run)
 
     for name, text in (

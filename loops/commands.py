@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def _properties(as_json: bool) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Understand, ask once, run, report."""
-    settings = _settings(options)
+    settings = _settings(options, {} if options.former is None else {"surrogate.former": options.former})
     understanding = apply_overrides(
         _read_request(options.words, settings),
         evaluations=options.evaluations,
@@ -299,8 +300,8 @@ def _drive(campaign: Any, parts: Any, options: argparse.Namespace) -> int:
     return code
 
 
-def _settings(options: argparse.Namespace) -> Settings:
-    return load_settings(options.config, os.environ, {})
+def _settings(options: argparse.Namespace, overrides: Mapping[str, Any] | None = None) -> Settings:
+    return load_settings(options.config, os.environ, overrides or {})
 
 
 def understand(words: str, settings: Settings) -> Understanding:

@@ -17,6 +17,7 @@ from ..tools.core.types import Quantity
 from ..tools.evaluate.hull import HullEntry
 from .head import HeadKeeper
 from .hulls import Hulls
+from .inherited import Inherited
 from .knowledge import Knowledge, PoolMember
 from .ledger import Ledger
 from .opinions import Opinions
@@ -56,7 +57,9 @@ class Judgement:
         self.opinions = Opinions(knowledge)
         self._sharper = self.opinions.sharpened(self._head)
         measurements, failed = knowledge.measurements(self._head, self._sharper)
-        self._model.fit(measurements, failed, pool=knowledge.points(knowledge.pool, self._head, None, self._sharper))
+        former = [Inherited.model_validate(row).measurement() for row in ledger.meta("inherited", [])]
+        pool = knowledge.points(knowledge.pool, self._head, None, self._sharper)
+        self._model.fit(measurements, failed, pool, former)
 
     @cached_property
     def predictions(self) -> dict[str, dict[str, Quantity]]:

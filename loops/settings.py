@@ -136,6 +136,7 @@ class SurrogateSettings(Frozen):
     retrain_head: bool
     max_pool: int = Field(ge=1, le=1_000_000)
     max_training: int = Field(ge=10, le=100_000)
+    former: tuple[str, ...]
 
 
 class GpawSettings(Frozen):

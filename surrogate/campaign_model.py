@@ -72,6 +72,7 @@ class CampaignModel:
         self._properties = tuple(modelled)
         self._seed = seed
         self._measurements: tuple[Measurement, ...] = ()
+        self._former: tuple[Measurement, ...] = ()
         self._failed: tuple[PoolPoint, ...] = ()
         self._featuriser: Featuriser | None = None
         self._models: dict[str, DeltaGP] = {}
@@ -85,7 +86,11 @@ class CampaignModel:
         return tuple(self._notes)
 
     def fit(
-        self, measurements: Sequence[Measurement], failed: Sequence[PoolPoint] = (), pool: Sequence[PoolPoint] = ()
+        self,
+        measurements: Sequence[Measurement],
+        failed: Sequence[PoolPoint] = (),
+        pool: Sequence[PoolPoint] = (),
+        former: Sequence[Measurement] = (),
     ) -> None:
         """Learn from what was measured, and from what could not be.
 
@@ -94,9 +99,14 @@ class CampaignModel:
             failed: crystals whose evaluation gave no number.
             pool: crystals on which the features are scaled, together with the measured ones. Without them the pool of
                 the first `predict` or `choose` is used, and the models are fitted then.
+            former: measurements of former campaigns: learned from, but never the best that is to be beaten. Of a
+                crystal that was measured again only the new ones count.
         """
         # A fixed order makes the result independent of the order in which measurements arrived.
         self._measurements = tuple(sorted(measurements, key=lambda m: m.point.candidate_id))
+        own = {m.point.candidate_id for m in measurements}
+        others = (m for m in former if m.point.candidate_id not in own)
+        self._former = tuple(sorted(others, key=lambda m: m.point.candidate_id))
         self._failed = tuple(sorted(failed, key=lambda p: p.candidate_id))
         self._featuriser = None
         self._notes = []
@@ -174,14 +184,15 @@ class CampaignModel:
         """Scale the features on all crystals at hand, then fit every model."""
         import torch
 
-        points = [m.point for m in self._measurements]
+        known = [*self._measurements, *self._former]
+        points = [m.point for m in known]
         together = {p.candidate_id: p for p in [*pool, *self._failed, *points]}
         self._featuriser = Featuriser().fit([p for _, p in sorted(together.items())], measured=points)
         features = self._features(points)
         self._delta = frozenset(name for name in self._properties if _has_cheap(name, [*points, *pool]))
         self._models = {}
         for name in self._properties:
-            rows = [i for i, m in enumerate(self._measurements) if name in m.values]
+            rows = [i for i, m in enumerate(known) if name in m.values]
             prior = PRIORS[name]
             delta = name in self._delta
             model = DeltaGP(
@@ -190,7 +201,7 @@ class CampaignModel:
                 seed=self._seed,
                 alike=self._featuriser.alike,
             )
-            measured = torch.tensor([self._measurements[i].values[name] for i in rows], dtype=torch.float64)
+            measured = torch.tensor([known[i].values[name] for i in rows], dtype=torch.float64)
             model.fit(features[rows], self._cheap(name, [points[i] for i in rows]), measured)
             self._notes += [f"{name}: {note}" for note in model.notes]
             self._models[name] = model
@@ -200,7 +211,7 @@ class CampaignModel:
         """Regression on outcomes 1 (measured) and 0 (failed); None while there are too few of either."""
         import torch
 
-        if min(len(self._measurements), len(self._failed)) < MIN_OUTCOMES:
+        if min(len(features), len(self._failed)) < MIN_OUTCOMES:
             return None
         outcomes = torch.cat([torch.ones(len(features)), torch.zeros(len(self._failed))]).double()
         alike = 0 if self._featuriser is None else self._featuriser.alike

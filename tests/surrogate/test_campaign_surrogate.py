@@ -178,3 +178,30 @@ def test_misuse_is_named() -> None:
         CampaignModel(())
     with pytest.raises(ToolError, match="positive"):
         CampaignModel(("density",), scales={"density": 0.0})
+
+
+def test_former_measurements_teach_and_are_never_the_best_to_beat(
+    make_pool: Make, make_goal: Goal, measure: Measure
+) -> None:
+    points, truth = make_pool(3, n=120)
+    earlier, own, pool = measure(points[:40], truth), measure(points[40:44], truth), points[44:]
+    real = torch.tensor([truth[p.candidate_id] for p in pool], dtype=torch.float64)
+
+    def model(former: list[Measurement]) -> CampaignModel:
+        made = CampaignModel(("formation_energy",))
+        made.fit(own, (), pool, former)
+        return made
+
+    errors = [float((model(f).predict(pool)["formation_energy"][0] - real).abs().mean()) for f in ([], earlier)]
+    assert errors[1] < 0.8 * errors[0]
+    # One that no crystal of the pool can beat, of a composition for which no hull is known: the hope is to beat the
+    # best of this campaign, not that one.
+    wonder = replace(earlier[0], values={"formation_energy": min(truth.values()) - 2.0})
+    with_hull = [replace(p, offsets={"energy_above_hull": -1.0}) for p in pool]
+    levels = {m.point.candidate_id: -1.0 for m in own}
+    picks = model([*earlier[1:], wonder]).choose(with_hull, 3, 0.0, make_goal(*HULL), levels=levels)
+    assert max(p.chance for p in picks) > 0.5
+    # A crystal that was measured again counts once, by what was measured now.
+    again = [replace(m, values={"formation_energy": 9.0}) for m in own]
+    same = model([*earlier, *again]).predict(pool)["formation_energy"][0]
+    assert torch.equal(same, model(earlier).predict(pool)["formation_energy"][0])
