@@ -1,8 +1,8 @@
-"""What former campaigns measured: the surrogate learns from it, nothing is paid for it, and nothing of it counts as found.
+"""What former campaigns measured: the surrogate learns from it, nothing is paid for it, nothing of it counts as found.
 
 Values of one method on crystals of one potential go together; others would have to be corrected first (a second opinion
-does that inside one campaign). They are copied into the new ledger when a campaign is made, so that it goes on without the
-former one, and unchanged. What is not here: former tables without crystals (`formers.py`).
+does that inside one campaign). They are copied into the new ledger when a campaign is made, so that it goes on without
+the former one, and unchanged. What is not here: former tables without crystals (`formers.py`).
 """
 
 from __future__ import annotations

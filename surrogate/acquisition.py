@@ -176,9 +176,10 @@ def _merit(
         belief, target = beliefs.table[goal.objectives[0].property], goal.objectives[0].target or 0.0
         return feasible + log_expected_approach(belief.mean, belief.std, target, _distance(belief, target, goal, best))
     belief = utility_belief(goal, beliefs.table, scales)
-    return feasible + log_expected_improvement(
-        belief.mean, belief.std, _incumbent(belief, feasible, goal, scales, best), True
-    )
+    incumbent = _incumbent(belief, feasible, goal, scales, best)
+    if belief.tails is not None:
+        return feasible + belief.tails.log_improvement(incumbent).nan_to_num(nan=FLOOR, neginf=FLOOR)
+    return feasible + log_expected_improvement(belief.mean, belief.std, incumbent, True)
 
 
 def score_of(merit: torch.Tensor, beliefs: PoolBeliefs, context: Context) -> torch.Tensor:
@@ -229,8 +230,10 @@ def _chances(beliefs: PoolBeliefs, context: Context, scales: Mapping[str, float]
         reach = _distance(belief, target, goal, best)
         return (feasible + log_probability_within(belief, target - reach, target + reach)).exp()
     belief = utility_belief(goal, beliefs.table, scales)
-    z = (belief.mean - _incumbent(belief, feasible, goal, scales, best)) / belief.std
-    return feasible.exp() * torch.special.ndtr(z)
+    incumbent = _incumbent(belief, feasible, goal, scales, best)
+    if belief.tails is not None:
+        return (feasible + belief.tails.log_within(incumbent, None)).exp()
+    return feasible.exp() * torch.special.ndtr((belief.mean - incumbent) / belief.std)
 
 
 def _believed_best(

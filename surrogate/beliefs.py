@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .models import DeltaGP
+from .tails import Tails
 
 if TYPE_CHECKING:
     import torch
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Belief:
-    """Normal marginals of one property over m crystals; mean and deviation each `m` (float64)."""
+    """Marginals of one property over m crystals; mean and deviation each `m` (float64)."""
 
     mean: torch.Tensor
     std: torch.Tensor
+    tails: Tails | None = None
+    """More than mean and deviation say; None: normal."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,14 @@ class PoolBeliefs:
         """Property to what is believed of it; energy above hull wherever formation energy is modelled."""
         found = {}
         for name, model in self.models.items():
-            mean, std = model.posterior(self.features, self.cheap[name])
-            found[name] = Belief(mean, std * self.scales.get(name, 1.0))
+            scale = self.scales.get(name, 1.0)
+            tails = model.tails(self.features, self.cheap[name])
+            mean, std = model.posterior(self.features, self.cheap[name]) if tails is None else tails.moments()
+            found[name] = Belief(mean, std * scale, None if tails is None else tails.widened(scale))
         energy = found.get("formation_energy")
         if energy is not None:
-            found["energy_above_hull"] = Belief(energy.mean - self.hull, energy.std)
+            tails = None if energy.tails is None else energy.tails.shifted(self.hull)
+            found["energy_above_hull"] = Belief(energy.mean - self.hull, energy.std, tails)
         return found
 
     def joint(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -187,7 +187,11 @@ def rough_merit(
     good = kept(anchors, limits)
     value = worth(anchors)
     point = reference(value, good)
-    cells = FastNondominatedPartitioning(point, value[good] if bool(good.any()) else None).get_hypercell_bounds()
+    if bool(good.any()):
+        cells = FastNondominatedPartitioning(point, value[good]).get_hypercell_bounds()
+    else:
+        # No measured row is expected to keep the limits: everything beyond the reference is gain.
+        cells = torch.stack([point, torch.full_like(point, math.inf)]).unsqueeze(1)
     uniform = SobolEngine(len(means), scramble=True, seed=0).draw(SAMPLES, dtype=torch.float64)
     z = math.sqrt(2.0) * torch.erfinv(2.0 * uniform.clamp(1e-6, 1.0 - 1e-6) - 1.0).unsqueeze(1)
     found = []

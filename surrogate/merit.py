@@ -13,6 +13,7 @@ import numpy as np
 
 from ..tools.core.types import Constraint, GoalSpec, Objective
 from .beliefs import Belief
+from .tails import Tails
 
 if TYPE_CHECKING:
     import torch
@@ -87,6 +88,9 @@ def log_probability_within(belief: Belief, lower: float | None, upper: float | N
     """log P(lower <= y <= upper), `m`; an interval narrower than a thousandth of the deviation is widened to that."""
     import torch
     from botorch.utils.probability.utils import log_ndtr, log_prob_normal_in
+
+    if belief.tails is not None:
+        return belief.tails.log_within(lower, upper).nan_to_num(nan=FLOOR).clamp(FLOOR, 0.0)
 
     if lower is None and upper is None:
         return torch.zeros_like(belief.mean)
@@ -169,7 +173,16 @@ def utility_belief(goal: GoalSpec, table: Mapping[str, Belief], scales: Mapping[
             sign = 1.0 if objective.direction == "maximise" else -1.0
             mean = mean + factor * sign * belief.mean
             variance = variance + factor**2 * belief.std.square()
-    return Belief(mean, variance.sqrt().clamp_min(1e-12))
+    return Belief(mean, variance.sqrt().clamp_min(1e-12), _tails(goal, table, scales))
+
+
+def _tails(goal: GoalSpec, table: Mapping[str, Belief], scales: Mapping[str, float]) -> Tails | None:
+    """Of the utility, where it is one property alone."""
+    first = goal.objectives[0]
+    tails = table[first.property].tails
+    if len(goal.objectives) > 1 or first.direction not in ("maximise", "minimise") or tails is None:
+        return None
+    return tails.times(first.weight / scales[first.property] * (1.0 if first.direction == "maximise" else -1.0))
 
 
 def _outside(belief: Belief, low: float, high: float) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 from ..tools.core.errors import ToolError
 from .processes.joint import joint_belief
-from .processes.member import Latent, Member, fit_member
+from .processes.member import Member, fit_member
 from .processes.posterior import ASSUMED_WEIGHT, Prior, Table, sample
+from .processes.sparse import climb
+from .tails import Tails
 
 if TYPE_CHECKING:
     import torch
@@ -122,6 +124,18 @@ class DeltaGP:
         if len(x):
             self._learn(x, residual)
 
+    def tails(self, features: torch.Tensor, cheap: torch.Tensor) -> Tails | None:
+        """What is believed of a measured value beyond mean and deviation; None before anything is measured (then it is
+        normal). Arguments as of `posterior`."""
+        import torch
+
+        if self._member is None:
+            return None
+        with torch.no_grad():
+            latent = self._member.latent(features.double() * UNIT_CUBE_STD)
+            std = (latent.std.square() + self._member.noise(latent)).sqrt()
+        return Tails(self._member, latent.mean, std, cheap.double() + self._centre, self._scale)
+
     def posterior(self, features: torch.Tensor, cheap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and standard deviation of a measured value.
 
@@ -134,14 +148,10 @@ class DeltaGP:
         """
         import torch
 
-        if self._member is None:
+        tails = self.tails(features, cheap)
+        if tails is None:
             return cheap.double() + self._centre, torch.full((len(features),), self._prior_std, dtype=torch.float64)
-        with torch.no_grad():
-            latent = self._member.latent(features.double() * UNIT_CUBE_STD)
-            middle, half = _in_outcomes(self._member, latent)
-        mean = middle.mean(0)
-        variance = (middle - mean).square().mean(0) + half.square().mean(0)
-        return mean * self._scale + self._centre + cheap.double(), variance.clamp_min(1e-12).sqrt() * abs(self._scale)
+        return tails.moments()
 
     def joint(self, features: torch.Tensor, cheap: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean `m` and covariance `m x m` of the property itself, without the noise of a measurement.
@@ -182,7 +192,11 @@ class DeltaGP:
         if step > 1:
             part = table.some(slice(None, None, step))
         particles = sample(part, PRIOR, (False,) * groups, groups, PARTICLES, MOVES, self._seed, ties)
-        self._member = fit_member(table, particles)
+        learned = fit_member(part, particles)
+        if len(part.y) >= MIN_POINTS_TO_FIT:
+            sparse = fit_member(part, climb(part, PRIOR, groups, self._seed, ties))
+            learned = max(learned, sparse, key=lambda member: float(member.foretold()))
+        self._member = learned if part is table else fit_member(table, learned.particles)
 
     def _table(self, x: torch.Tensor, residual: torch.Tensor) -> Table:
         """Designs in an order of their own, repeats together."""
@@ -217,10 +231,3 @@ class DeltaGP:
             assumed=(self._prior_std / self._scale) ** 2,
             anchored=anchored,
         )
-
-
-def _in_outcomes(member: Member, latent: Latent) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of a measurement, noise included: median and half the distance between the 16 and 84 % quantiles of each
-    particle's outcome; each `p x m`."""
-    std = (latent.std.square() + member.noise(latent)).sqrt()
-    return member.outcome(latent.mean), 0.5 * (member.outcome(latent.mean + std) - member.outcome(latent.mean - std))

@@ -139,6 +139,13 @@ class Member:
             table = replace(table, loud=self.loudness.left_out(table.loud))
         return Latent(mean, variance.sqrt()), density + slope + scatter_likelihood(table, self.particles, slope)
 
+    def foretold(self) -> torch.Tensor:
+        """Logarithm of the density that the particles give to each design's outcome from the others', summed."""
+        import torch
+
+        _, density = self.leave_one_out()
+        return (torch.logsumexp(density, 0) - math.log(len(density))).sum()
+
     def thinned(self, count: int) -> Member:
         """With every k-th particle, about `count` in all, and by inducing points where that is much cheaper."""
         step = max(1, len(self.solve) // count)

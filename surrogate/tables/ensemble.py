@@ -15,6 +15,7 @@ from ..processes.joint import joint_belief
 from ..processes.loudness import learn_loudness
 from ..processes.member import Latent, Member, fit_member
 from ..processes.posterior import Prior, Table, sample
+from ..processes.sparse import climb
 from .columns import Space, Value
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ MOVES = 8
 MANY = 100
 SUBSET = 300
 """Designs that hyperparameters are learned from, at most: the best third, and others evenly over the values."""
+
+MANY_FEATURES = 7
+"""Features from which on sparse axes are looked for as well: moves at random find the few that matter among six, on all
+public pools, but of eight or forty they do not (benchmarks/RESULTS.md)."""
+
+NEGLIGIBLE = 0.01
+"""Of the largest weight: members with less are left out, since each costs as much time as the others."""
 
 BESIDE = 0.25
 """Factor on the other features beside a former table's expectation: what it leaves to explain is taken to be smoother.
@@ -68,7 +76,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Members (an encoding and a belief about noise each) with their weights, which sum to 1."""
+    """Members (each an encoding, a belief about noise and a way to hyperparameters) with weights that sum to 1."""
 
     space: Space
     members: tuple[Member, ...]
@@ -251,14 +259,19 @@ def fit_ensemble(
         # Noise that is even in warped outcomes, and, where repeats speak for it, noise with a map of its own.
         for heard in (None,) if loudness is None else (None, loudness):
             taught = part if heard is None else replace(part, loud=heard.at(part.x))
-            learned = fit_member(taught, sample(taught, prior, alike, wide, count, moves, seed), heard)
-            scores.append(_foretold(learned) if len(y) > 1 else torch.zeros(()).double())
-            if part is not table:
-                whole = table if heard is None else replace(table, loud=heard.at(table.x))
-                learned = fit_member(whole, learned.particles, heard)
-            members.append(learned)
-            encodings.append(encoding)
+            found = [sample(taught, prior, alike, wide, count, moves, seed)]
+            if len(alike) >= MANY_FEATURES and len(y) > 2:
+                found.append(climb(taught, prior, wide, seed))
+            whole = table if heard is None else replace(table, loud=heard.at(table.x))
+            for particles in found:
+                learned = fit_member(taught, particles, heard)
+                scores.append(learned.foretold() if len(y) > 1 else torch.zeros(()).double())
+                members.append(learned if part is table else fit_member(whole, learned.particles, heard))
+                encodings.append(encoding)
     weights = torch.softmax(torch.stack(scores), 0)
+    kept = [i for i, w in enumerate(weights.tolist()) if w >= NEGLIGIBLE * float(weights.max())]
+    members, encodings, weights = [members[i] for i in kept], [encodings[i] for i in kept], weights[kept]
+    weights = weights / weights.sum()
     return Ensemble(space, tuple(members), tuple(encodings), weights, centre, scale, sign)
 
 
@@ -292,11 +305,3 @@ def _subset(y: torch.Tensor) -> torch.Tensor:
     best, rest = order[: SUBSET // 3], order[SUBSET // 3 :]
     even = torch.linspace(0, len(rest) - 1, SUBSET - len(best)).round().long()
     return torch.cat([best, rest[even]]).unique()
-
-
-def _foretold(member: Member) -> torch.Tensor:
-    """Logarithm of the density that the particles together gave to each outcome from the others', summed."""
-    import torch
-
-    _, density = member.leave_one_out()
-    return (torch.logsumexp(density, 0) - math.log(len(density))).sum()

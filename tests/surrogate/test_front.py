@@ -9,7 +9,7 @@ from botorch.utils.multi_objective.hypervolume import Hypervolume
 from botorch.utils.multi_objective.pareto import is_non_dominated
 
 from lodestone.surrogate.campaign_model import CampaignModel, Measurement, PoolPoint
-from lodestone.surrogate.hypervolume import PoolModel
+from lodestone.surrogate.hypervolume import PoolModel, above, rough_merit
 from lodestone.tools.core.types import Budget, ChemicalSpace, Constraint, GoalSpec, Objective
 
 PROPERTIES = ("bulk_modulus", "density")
@@ -124,3 +124,11 @@ def test_a_pool_is_looked_up_as_botorch_reads_it() -> None:
     covariance = (root @ root.T)[[2, 0]][:, [2, 0]]
     assert posterior.variance[0, :, 0].tolist() == pytest.approx(covariance.diagonal().tolist(), rel=3e-5)
     assert posterior.variance[0, :, 1].tolist() == pytest.approx((4 * covariance).diagonal().tolist(), rel=3e-5)
+
+
+def test_rows_are_ranked_where_no_measured_one_is_expected_to_keep_the_limits() -> None:
+    anchors = torch.tensor([[1.0, 1.0], [2.0, 0.5]], dtype=torch.float64)
+    means = torch.tensor([[1.0, 3.0], [4.0, 4.0]], dtype=torch.float64)
+    merit = rough_merit(means, torch.full_like(means, 0.5), anchors, lambda samples: samples, [above(1, 3.5)])
+    assert bool(merit.isfinite().all())
+    assert merit[1] > merit[0]

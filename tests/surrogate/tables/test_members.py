@@ -202,3 +202,16 @@ def test_scouts_of_a_long_table_rank_rows_as_all_particles_do() -> None:
     new = torch.rand(400, 2, generator=generator, dtype=DOUBLE).tolist()
     whole, rough = (e.latent(new)[0].mean.mean(0) for e in (ensemble, scouts))
     assert float((whole - rough).abs().max()) < 0.05
+
+
+def test_three_columns_of_forty_that_matter_are_found() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(160, 40, generator=generator, dtype=DOUBLE)
+    truth = torch.sin(4 * x[:, 0]) + 2 * x[:, 1] * x[:, 2]
+    noise = 0.05 * torch.randn(160, generator=generator, dtype=DOUBLE)
+    rows = [tuple(r) for r in x.tolist()]
+    space = Survey([f"x{i:02}" for i in range(40)]).add(rows).space()
+    ensemble = fit_ensemble(space, rows[:60], (truth + noise)[:60].tolist(), maximise=True, seed=0)
+    expected = ensemble.predict(rows[60:]).mean
+    # By the mean alone 0.5, by lengthscales drawn at random 0.4.
+    assert float((expected - truth[60:]).abs().mean()) < 0.12
