@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 Kind = Literal["maximise", "minimise", "target", "within", "boundary", "map"]
 
-OPTIMISM = 1.0
-"""Deviations above the expectation that a particle hopes for, averaged over particles.
+CAREFUL, HOPEFUL = (150, 1.0), (250, 2.0)
+"""Candidates, and deviations above the expectation that a particle hopes for: fewer and more than these, and in between
+evenly over the logarithm of the number.
 
-Others were no better over all public pools together, and differ from pool to pool (benchmarks/RESULTS.md)."""
+With many candidates there is always one that is promising by chance, so that hoping for little stays where it began; of
+few each has its turn anyway. Found on sixteen public pools (benchmarks/RESULTS.md)."""
 
 NEAREST = 0.1
 """A target already met has no distance left; the wanted one never falls below this part of the median deviation."""
@@ -67,7 +69,16 @@ class Aim:
         return max(values) if self.kind == "maximise" else min(values)
 
 
-def worth(ensemble: Ensemble, latents: list[Latent], aim: Aim, best: float | None) -> torch.Tensor:
+def optimism(candidates: int) -> float:
+    """Deviations above the expectation that are hoped for among so many candidates."""
+    (few, least), (many, most) = CAREFUL, HOPEFUL
+    part = math.log(max(1, candidates) / few) / math.log(many / few)
+    return least + (most - least) * min(1.0, max(0.0, part))
+
+
+def worth(
+    ensemble: Ensemble, latents: list[Latent], aim: Aim, best: float | None, hope: float = HOPEFUL[1]
+) -> torch.Tensor:
     """What a measurement of each row is worth for the aim, the higher the better; only differences mean something.
 
     Args:
@@ -75,6 +86,7 @@ def worth(ensemble: Ensemble, latents: list[Latent], aim: Aim, best: float | Non
         latents: its beliefs about the `m` rows.
         aim: what the rows are picked for.
         best: the measured value that serves it best.
+        hope: deviations, where an extremum is wanted; see `optimism`.
 
     Returns:
         `m`.
@@ -84,7 +96,7 @@ def worth(ensemble: Ensemble, latents: list[Latent], aim: Aim, best: float | Non
     if aim.kind in ("maximise", "minimise"):
         total = torch.zeros(()).double()
         for member, latent, weight in zip(ensemble.members, latents, ensemble.weights, strict=True):
-            total = total + weight * member.outcome(latent.mean + OPTIMISM * latent.std).mean(0)
+            total = total + weight * member.outcome(latent.mean + hope * latent.std).mean(0)
         return total
     mixture = ensemble.mixture(latents, noise=False)
     if aim.kind == "within":

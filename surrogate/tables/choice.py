@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from .aims import Aim, worth
+from .aims import HOPEFUL, Aim, optimism, worth
 from .columns import Space, Value
 from .ensemble import Ensemble
 
@@ -45,6 +45,9 @@ class Judge(Protocol):
     def thinned(self) -> Judge:
         """A quicker and rougher one, for every row of a stream."""
 
+    def among(self, candidates: int) -> Judge:
+        """The one for so many candidates."""
+
     def score(self, rows: Sequence[Row]) -> torch.Tensor:
         """As `Score`."""
 
@@ -74,7 +77,8 @@ def choose(
 
 def compose(judge: Judge, stream: Iterable[Sequence[Value]], q: int, done: set[Row]) -> list[Chosen]:
     """Likewise for any judge of rows."""
-    listed = shortlist(judge.thinned().score, stream, max(SHORTLIST, 16 * q), done)
+    listed, candidates = shortlist(judge.thinned().score, stream, max(SHORTLIST, 16 * q), done)
+    judge = judge.among(candidates)
     rows = [c.row for c in listed]
     left = list(range(len(rows)))
     picks: list[Chosen] = []
@@ -94,12 +98,16 @@ class _Single:
     ensemble: Ensemble
     aim: Aim
     best: float | None
+    hope: float = HOPEFUL[1]
 
     def thinned(self) -> _Single:
         return replace(self, ensemble=self.ensemble.thinned(SCOUTS))
 
+    def among(self, candidates: int) -> _Single:
+        return replace(self, hope=optimism(candidates))
+
     def score(self, rows: Sequence[Row]) -> torch.Tensor:
-        return worth(self.ensemble, self.ensemble.latent(rows), self.aim, self.best)
+        return worth(self.ensemble, self.ensemble.latent(rows), self.aim, self.best, self.hope)
 
     def believe(self, row: Row) -> _Single:
         return replace(self, ensemble=self.ensemble.believe(row))
@@ -129,11 +137,12 @@ def spread(space: Space, stream: Iterable[Sequence[Value]], q: int) -> list[Chos
     return [Chosen(kept[i][1], kept[i][0], -float(rank)) for rank, i in enumerate(order)]
 
 
-def shortlist(score: Score, stream: Iterable[Sequence[Value]], size: int, done: set[Row]) -> list[Chosen]:
-    """The best rows of a stream by a first score, best first, each once and none that is done."""
+def shortlist(score: Score, stream: Iterable[Sequence[Value]], size: int, done: set[Row]) -> tuple[list[Chosen], int]:
+    """The best rows of a stream by a first score, best first, each once and none that is done; and how many there are
+    (one that comes again in a long stream may count again)."""
     heap: list[tuple[float, int, Row]] = []
     held: set[Row] = set()
-    place = 0
+    place = candidates = 0
     for chunk in _chunks(stream):
         fresh: list[tuple[int, Row]] = []
         seen: set[Row] = set()
@@ -144,6 +153,7 @@ def shortlist(score: Score, stream: Iterable[Sequence[Value]], size: int, done: 
             place += 1
         if not fresh:
             continue
+        candidates += len(fresh)
         scores = score([row for _, row in fresh])
         for index in _top(scores, size):
             where, row = fresh[index]
@@ -154,7 +164,8 @@ def shortlist(score: Score, stream: Iterable[Sequence[Value]], size: int, done: 
             elif item[:2] > heap[0][:2]:
                 held.discard(heapq.heappushpop(heap, item)[2])
                 held.add(row)
-    return [Chosen(row, -where, score) for score, where, row in sorted(heap, key=lambda i: i[:2], reverse=True)]
+    best = sorted(heap, key=lambda i: i[:2], reverse=True)
+    return [Chosen(row, -where, score) for score, where, row in best], candidates
 
 
 def _top(scores: torch.Tensor, size: int) -> list[int]:

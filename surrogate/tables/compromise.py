@@ -148,6 +148,9 @@ class Product:
     def thinned(self) -> Product:
         return replace(self, beliefs=self.beliefs.thinned())
 
+    def among(self, candidates: int) -> Product:  # noqa: ARG002 (improvement needs no hope)
+        return self
+
     def believe(self, row: Row) -> Product:
         return replace(self, beliefs=Beliefs(tuple((aim, e.believe(row)) for aim, e in self.beliefs.parts)))
 
@@ -196,7 +199,7 @@ def by_hypervolume(
         rest = UNSEEN + bounds.score(rows) + beliefs.worth(means.T).sum(-1)
         return torch.where(gain > UNSEEN / 2, gain, rest)
 
-    listed = shortlist(first, stream, max(SHORTLIST, 4 * q), skipped)
+    listed, _ = shortlist(first, stream, max(SHORTLIST, 4 * q), skipped)
     if not listed:
         return []
     both = beliefs.model([*front, *(c.row for c in listed)])

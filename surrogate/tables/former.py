@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ...tools.core.errors import ToolError
-from .aims import Aim, worth
+from .aims import HOPEFUL, Aim, optimism, worth
 from .choice import Row
 from .columns import Space, Value
 from .ensemble import Ensemble, fit_ensemble
@@ -61,15 +61,20 @@ class Trusting:
 
     former: Former
     aim: Aim
+    hope: float = HOPEFUL[1]
 
     def thinned(self) -> Trusting:
         """Itself: a former table's ensemble is thin."""
         return self
 
+    def among(self, candidates: int) -> Trusting:
+        """With the hope for so many candidates."""
+        return replace(self, hope=optimism(candidates))
+
     def score(self, rows: Sequence[Row]) -> torch.Tensor:
         """What each is worth; `m`."""
         ensemble = self.former.ensemble
-        return worth(ensemble, ensemble.latent(self.former.shared(rows)), self.aim, None)
+        return worth(ensemble, ensemble.latent(self.former.shared(rows)), self.aim, None, self.hope)
 
     def believe(self, row: Row) -> Trusting:
         """As if the row had been measured and gave what was expected."""
