@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 
 from lodestone.surrogate.tables import Aim, Pick, Survey, TablePicker, Value
 from lodestone.surrogate.tables import choice as choice_module
+from lodestone.surrogate.tables.aims import optimism, worth
+from lodestone.surrogate.tables.choice import choose
 from lodestone.surrogate.tables.words import reason
 from lodestone.tools.core.errors import ToolError
 
@@ -201,3 +204,18 @@ def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> N
     (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     exec(compile(code, "README.md", "exec"), {})
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_more_is_hoped_for_among_many_candidates() -> None:
+    hopes = [optimism(n) for n in (1, 100, 150, 180, 220, 250, 10**6)]
+    assert hopes == sorted(hopes)
+    assert (hopes[0], hopes[2], hopes[-1]) == (1.0, 1.0, 2.0)
+    rng = random.Random(4)
+    rows = [(rng.random(), rng.random()) for _ in range(400)]
+    picker = TablePicker(Survey(["a", "b"]).add(rows).space(), Aim("maximise"))
+    picker.tell(rows[:12], [math.sin(6 * a) + b for a, b in rows[:12]])
+    ensemble = picker.ensemble()
+    few, many = (choose(ensemble, pool, 1, picker.aim, picker.best, set())[0] for pool in (rows[12:100], rows[12:]))
+    for chosen, pool, hope in ((few, rows[12:100], 1.0), (many, rows[12:], 2.0)):
+        scores = worth(ensemble, ensemble.latent(pool), picker.aim, picker.best, hope)
+        assert chosen.row == pool[int(scores.argmax())]
