@@ -17,8 +17,8 @@ from lodestone.tools.evaluate.references import (
     reference_structures,
     references_table,
 )
-from lodestone.tools.relax.batched import RelaxationSettings
 from lodestone.tools.relax.chgnet import ChgnetPotential
+from lodestone.tools.relax.settings import RelaxationSettings
 
 NOBLE = {"He", "Ne", "Ar", "Kr", "Xe"}
 

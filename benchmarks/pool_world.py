@@ -33,6 +33,7 @@ from lodestone.tools.core.types import (
     JobLimits,
     JobStatus,
     Observation,
+    PotentialRecord,
     Provenance,
     Quantity,
     Relaxation,
@@ -136,6 +137,7 @@ class LookedUpPotential:
     """CHGNet's energy of the pool's crystals, which stay as they are."""
 
     name = "chgnet, looked up"
+    record = PotentialRecord(name=name, package="none", sha256="", licence="not stated", elements=None)
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

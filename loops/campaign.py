@@ -111,6 +111,7 @@ class Campaign:
                         "fidelity": parts.scout.fidelity,
                     },
                     "potential": parts.potential.name,
+                    "potential_record": parts.potential.record.model_dump(mode="json"),
                     "versions": versions(),
                     "status": "running",
                 },

@@ -110,6 +110,22 @@ def build_parser() -> argparse.ArgumentParser:
     pick.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the sample of models")
     _json_flag(pick)
 
+    computed = commands.add_parser("property", help="one property of one crystal by a potential; needs no campaign")
+    computed.add_argument("name", metavar="PROPERTY", help='e.g. "elastic moduli", "phonons", "surface energy"')
+    computed.add_argument("--cif", type=Path, required=True, metavar="FILE", help="CIF, POSCAR or extended xyz")
+    computed.add_argument("--potential", default="chgnet", metavar="NAME", help="as in [relax] (default: chgnet)")
+    computed.add_argument("--element", metavar="X", help="that is missing (vacancy) or moves (migration)")
+    computed.add_argument("--plane", type=int, nargs=3, metavar=("H", "K", "L"), help="of a surface")
+    computed.add_argument("--temperature", type=float, default=300.0, metavar="K", help="of thermal expansion")
+    computed.add_argument(
+        "--reference", action="append", default=[], metavar="X=E", help="energy of an element in eV/atom; several times"
+    )
+    computed.add_argument("--out", type=Path, metavar="DIR", help="folder for the force constants of phonons")
+    computed.add_argument(
+        "--max-cost", type=int, default=60_000, metavar="N", help="atoms times force evaluations (default: 60000)"
+    )
+    _json_flag(computed)
+
     serve = commands.add_parser("serve", help="look after all campaigns of a folder, for weeks")
     serve.add_argument("root", type=Path, nargs="?", default=Path("campaigns"), metavar="ROOT")
     serve.add_argument("--status", action="store_true", help="show what the service knows, and end")
@@ -194,6 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .pick import pick
 
             return pick(options)
+        if options.command == "property":
+            from .property_commands import compute
+
+            return compute(options)
         from . import commands
 
         return int(getattr(commands, options.command)(options))

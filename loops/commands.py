@@ -22,7 +22,7 @@ from ..agent.overrides import apply_overrides
 from ..agent.providers import BUILTIN
 from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerError, LodestoneError
 from ..tools.core.properties import CATALOGUE
-from ..tools.core.protocols import Evaluator
+from ..tools.core.protocols import Evaluator, Potential
 from ..tools.core.types import Understanding
 from .cli import parse_duration
 from .limits import within_limits
@@ -138,6 +138,7 @@ def resume(options: argparse.Namespace) -> int:
         told = campaign.ledger.meta("scout")
         scout = _same(told["name"], told["version"], settings, campaign.directory) if told else None
         parts = build_parts(campaign.goal, settings, evaluator, scout)
+        _same_weights(campaign.ledger.meta("potential_record"), parts.potential)
     except BaseException:
         campaign.close()
         raise
@@ -155,6 +156,16 @@ def _same(name: str, version: str, settings: Settings, directory: Path) -> Evalu
             "Numbers of two versions do not mix: install the old one, or start a new campaign.",
         )
     return found
+
+
+def _same_weights(told: dict[str, Any] | None, potential: Potential) -> None:
+    """Whether the potential is the one with which a campaign began; older campaigns say nothing about it."""
+    if told and (told["name"], told["sha256"]) != (potential.name, potential.record.sha256):
+        raise LedgerError(
+            f"This campaign relaxed with {told['name']} (weights {told['sha256'][:12] or 'unknown'}); "
+            f"here are {potential.name} ({potential.record.sha256[:12] or 'unknown'}).",
+            "Energies of two potentials do not mix: bring its weights back, or start a new campaign.",
+        )
 
 
 def status(options: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ def checks(settings: Settings) -> list[Check]:
         _machine(),
         _weights("CHGNet (relaxation)", "chgnet", "chgnet", ("*.tar", "*.pth*"), "pip install chgnet"),
         _weights("SevenNet (evaluator)", "sevenn", "sevenn", ("*l3i5*.pth",), "pip install sevenn"),
+        _potential(settings),
         _recogniser(),
         _evaluator("GPAW (DFT)", "gpaw", settings),
         _evaluator("Quantum ESPRESSO (DFT)", "espresso", settings),
@@ -63,6 +64,22 @@ def _weights(name: str, package: str, module: str, patterns: tuple[str, ...], re
     if not files:
         return Check(name=name, ok=False, detail=f"{metadata.version(package)} without weights", remedy=remedy)
     return Check(name=name, ok=True, detail=f"{metadata.version(package)}, weights in the wheel")
+
+
+def _potential(settings: Settings) -> Check:
+    from ..tools.relax.registry import potential_names
+
+    chosen, name = settings.relax.potential, "relaxation potential"
+    module, _, factory = chosen.partition(":")
+    there = find_spec(module.partition(".")[0]) is not None if factory else chosen in potential_names()
+    if not there:
+        known = ", ".join(potential_names())
+        remedy = f"pip install its package, or set [relax] potential to one of {known}"
+        return Check(name=name, ok=False, detail=f"'{chosen}' is not there", remedy=remedy)
+    weights = settings.relax.model
+    if weights and not factory and not Path(weights).expanduser().is_file():
+        return Check(name=name, ok=False, detail=f"no weights at {weights}", remedy="correct [relax] model")
+    return Check(name=name, ok=True, detail=f"{chosen}{f' with {weights}' if weights else ''}")
 
 
 def _recogniser() -> Check:

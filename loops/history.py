@@ -69,8 +69,17 @@ def build_record(directory: Path) -> CampaignRecord:
         evaluations_failed=sum(bool(e.failure) for e in evaluations),
         coverage_90=calibration_of(knowledge),
         notes=_notes(ledger, meta, knowledge, kinds["session started"]),
-        versions={k: str(v) for k, v in meta.get("versions", {}).items()},
+        versions={k: str(v) for k, v in meta.get("versions", {}).items()} | _weights(meta),
     )
+
+
+def _weights(meta: dict[str, Any]) -> dict[str, str]:
+    """Checksum and licence of the relaxation potential's weights, for the list of versions."""
+    told = meta.get("potential_record")
+    if not told:
+        return {}
+    checksum = f"sha256 {told['sha256'][:12]}" if told["sha256"] else "without a checksum"
+    return {f"weights of {told['name']}": f"{checksum} (licence: {told['licence']})"}
 
 
 def _reported(knowledge: Knowledge) -> list[Measured]:

@@ -118,9 +118,13 @@ class RelaxSettings(Frozen):
     """`[relax]`"""
 
     potential: str
+    model: str
+    device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     fmax: float = Field(gt=0, le=10)
     max_steps: int = Field(ge=1, le=100_000)
     batch_size: int = Field(ge=1, le=10_000)
+    max_batch_atoms: int = Field(ge=1, le=10_000_000)
+    keep_symmetry: bool
     chunk_size: int = Field(ge=1, le=10_000)
 
 

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from .knowledge import Knowledge
     from .ledger import Ledger
 
-GROUPS = {"generators": "lodestone.generators", "evaluators": "lodestone.evaluators"}
+GROUPS = {
+    "generators": "lodestone.generators",
+    "evaluators": "lodestone.evaluators",
+    "potentials": "lodestone.potentials",
+}
 """What can be added from outside, and by which entry-point group."""
 
 MAX_PROJECT_ELEMENTS = 6
@@ -214,12 +218,17 @@ def potential_for(settings: Settings) -> Potential:
 
 
 def _potential_of(relax: RelaxSettings) -> Potential:
-    from ..tools.relax.batched import RelaxationSettings
-    from ..tools.relax.chgnet import ChgnetPotential
+    from ..tools.relax.registry import make_potential
+    from ..tools.relax.settings import RelaxationSettings
 
-    if relax.potential != "chgnet":
-        raise ConfigError(f"Unknown potential '{relax.potential}' in [relax].", "Known: chgnet.")
-    return ChgnetPotential(RelaxationSettings(fmax=relax.fmax, max_steps=relax.max_steps, batch_size=relax.batch_size))
+    chosen = RelaxationSettings(
+        fmax=relax.fmax,
+        max_steps=relax.max_steps,
+        batch_size=relax.batch_size,
+        max_batch_atoms=relax.max_batch_atoms,
+        keep_symmetry=relax.keep_symmetry,
+    )
+    return make_potential(relax.potential, chosen, relax.model, relax.device)
 
 
 def planner_for(settings: Settings, toolbox: Toolbox) -> Planner:

@@ -19,6 +19,7 @@ from lodestone.tools.core.types import (
     ChemicalSpace,
     Crystal,
     GoalSpec,
+    PotentialRecord,
     Provenance,
     Recognition,
     Relaxation,
@@ -26,7 +27,9 @@ from lodestone.tools.core.types import (
 )
 from lodestone.tools.evaluate.base import EvaluatorSettings
 from lodestone.tools.recognise.symmetry import symmetry
-from lodestone.tools.relax.batched import ModelOutput, RelaxationSettings, relax_batched
+from lodestone.tools.relax.batched import relax_batched
+from lodestone.tools.relax.models import ModelOutput
+from lodestone.tools.relax.settings import RelaxationSettings
 from lodestone.tools.screen.chemistry import ChemistryScreen
 from lodestone.tools.screen.duplicates import DuplicateIndex
 from lodestone.tools.screen.geometry import GeometryScreen
@@ -97,7 +100,7 @@ class DecoratedLattices:
 class EmtModel:
     """ASE's EMT as a `BatchModel`."""
 
-    name = "emt"
+    record = PotentialRecord(name="emt", package="ase", sha256="", licence="LGPL-2.1-or-later", elements=None)
 
     def evaluate(self, atoms: Sequence[Any]) -> list[ModelOutput | str]:
         """See `BatchModel.evaluate`."""
@@ -122,6 +125,7 @@ class EmtPotential:
     """EMT as a `Potential`, with the product's own batched relaxer."""
 
     name = "emt"
+    record = EmtModel.record
 
     def __init__(self, max_steps: int = 60) -> None:
         self._settings = RelaxationSettings(fmax=0.1, max_steps=max_steps)

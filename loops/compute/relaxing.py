@@ -14,6 +14,7 @@ from ...tools.core.types import (
     Candidate,
     ChemicalSpace,
     Crystal,
+    PotentialRecord,
     Relaxation,
     StructureWish,
     canonical_json,
@@ -43,6 +44,11 @@ class DistributedPotential:
         self._local = local
         self._spec = (factory, canonical_json(arguments))
         self._engine = engine
+
+    @property
+    def record(self) -> PotentialRecord:
+        """See `Potential.record`."""
+        return self._local.record
 
     def relax(self, crystals: Sequence[tuple[str, Crystal]], progress: Progress | None = None) -> list[Relaxation]:
         """See `Potential.relax`. A piece whose worker dies is done once more elsewhere, then by the agent."""

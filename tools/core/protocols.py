@@ -18,6 +18,7 @@ from .types import (
     JobLimits,
     JobStatus,
     Observation,
+    PotentialRecord,
     Recognition,
     Relaxation,
     Understanding,
@@ -64,6 +65,11 @@ class Potential(Protocol):
 
     name: str
     """Name with version; part of every key and every table."""
+
+    @property
+    def record(self) -> PotentialRecord:
+        """Version, checksum, licence and elements of the model; may load it."""
+        ...
 
     def relax(self, crystals: Sequence[tuple[str, Crystal]], progress: Progress | None = None) -> list[Relaxation]:
         """One result for each (id, crystal), in order; positions and cell relaxed.

@@ -88,11 +88,33 @@ class Candidate(Frozen):
     provenance: Provenance
 
 
+FailureKind = Literal[
+    "",
+    "scf",
+    "relaxation",
+    "symmetry",
+    "memory",
+    "wall",
+    "allowance",
+    "silence",
+    "pseudopotential",
+    "geometry",
+    "output",
+    "too_large",
+    "crash",
+]
+"""What went wrong in an evaluation: no self-consistency, a relaxation that does not end, a code that stumbles over
+symmetry, out of memory, out of time, more core time than reserved, a hang, no pseudopotential or data set, atoms that
+overlap, output that is no result, a predicted cost beyond the limit, a process that died. Empty: none of these."""
+
+
 class Failure(Frozen):
     """An expected failure, as data."""
 
     stage: Literal["generate", "screen", "relax", "recognise", "evaluate"]
     reason: str
+    kind: FailureKind = Field(default="", exclude_if=lambda kind: not kind)
+    """Left out of the JSON where it is empty: records that are older than it keep their digests."""
 
 
 class Verdict(Frozen):
@@ -117,6 +139,21 @@ class Relaxation(Frozen):
     """Name and version, e.g. `chgnet-0.3.0`."""
     failure: Failure | None = None
     wall_s: float = 0.0
+
+
+class PotentialRecord(Frozen):
+    """Which model relaxed: enough to cite it, to fetch it again, and to say what it cannot judge."""
+
+    name: str
+    """With the version of the weights, e.g. `chgnet-0.3.0`."""
+    package: str
+    """Distribution that runs it, with its version, e.g. `chgnet 0.4.2`."""
+    sha256: str
+    """Of the file of its weights; empty where there is none to be read."""
+    licence: str
+    """Of the weights, in the words of who gives them; `not stated` where nobody says."""
+    elements: tuple[str, ...] | None
+    """That occurred in its training, by atomic number; None where its maker does not say."""
 
 
 class Recognition(Frozen):
@@ -167,6 +204,16 @@ class JobLimits(Frozen):
     """Wall seconds of one attempt, where less is left than the evaluator's own limit."""
 
 
+class LadderStep(Frozen):
+    """A change of the numerics with which a calculation that had failed was tried again."""
+
+    change: str
+    because: str
+    """Why, in the words of the failure."""
+    physics: str = ""
+    """What values obtained with this change are valid for, where that is something else; empty: the same."""
+
+
 class Observation(Frozen):
     """Measured values of one crystal, or the failure that was paid for."""
 
@@ -185,6 +232,8 @@ class Observation(Frozen):
     wall_s: float = Field(default=0.0, ge=0.0)
     failure: Failure | None = None
     artefacts: dict[str, str] = {}
+    ladder: tuple[LadderStep, ...] = Field(default=(), exclude_if=lambda steps: not steps)
+    """What was tried after failures, in order; left out of the JSON where it is empty."""
 
 
 class JobStatus(StrEnum):

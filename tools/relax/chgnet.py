@@ -10,59 +10,56 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Sequence
-from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import ToolError
-from ..core.protocols import Progress
-from ..core.structure import to_ase
-from ..core.types import Crystal, Relaxation
-from .batched import ModelOutput, RelaxationSettings, relax_batched
+from ..core.types import PotentialRecord
+from .batched import BatchedPotential
+from .models import NEVER_IN_MPTRJ, GraphModel, ModelOutput, digest, package_file, pick_device, versioned
+from .settings import RelaxationSettings
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 WEIGHTS = "0.3.0"
+WEIGHTS_FILE = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
 MAX_ATOMIC_NUMBER = 94
 """CHGNet's embedding table ends at plutonium."""
 
 
-class ChgnetModel:
+class ChgnetModel(GraphModel):
     """CHGNet as a `BatchModel`: graphs of several crystals in one forward and one backward pass.
 
     CHGNet's own `predict_graph` differentiates twice, for forces and for stress, and keeps the graph of the
     derivative for training. Here one pass gives both, which halves the time; a test holds the two together.
+
+    Args:
+        device: `cpu`, `cuda` or `auto`.
+        weights: file of other weights, as CHGNet's trainer saves them (it is unpickled: only one that you trust);
+            None: those in the wheel.
     """
 
-    def __init__(self, device: str | None = None) -> None:
-        import torch
+    def __init__(self, device: str | None = None, weights: Path | None = None) -> None:
         from chgnet.model.model import CHGNet
 
-        self.name = f"chgnet-{WEIGHTS}"
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = pick_device(device)
+        self.record = record(weights)
         # CHGNet prints its parameter count from its constructor, whatever `verbose` says.
         with contextlib.redirect_stdout(io.StringIO()):
-            self._net = CHGNet.load(model_name=WEIGHTS, use_device=self.device, verbose=False)
+            if weights is None:
+                self._net = CHGNet.load(model_name=WEIGHTS, use_device=self.device, verbose=False)
+            else:
+                self._net = CHGNet.from_file(str(weights)).to(self.device)
         self._net.eval()
         self._net.requires_grad_(False)
         self._net.graph_converter.set_isolated_atom_response("error")
 
-    def evaluate(self, atoms: Sequence[Atoms]) -> list[ModelOutput | str]:
-        """See `BatchModel.evaluate`. An atom without neighbours within 6 Å is a reason."""
-        graphs = [self._graph(one) for one in atoms]
-        good = [graph for graph in graphs if not isinstance(graph, str)]
-        outputs = iter(self._predict(good) if good else [])
-        return [graph if isinstance(graph, str) else next(outputs) for graph in graphs]
-
-    def _graph(self, atoms: Atoms) -> Any:
-        """CHGNet's graph of one crystal, or the reason why there is none."""
+    def graph(self, atoms: Atoms) -> Any:
+        """See `GraphModel.graph`. An atom without neighbours within 6 Å is a reason."""
         from pymatgen.core import Lattice, Structure
 
-        if unknown := sorted({s for s, z in zip(atoms.symbols, atoms.numbers, strict=True) if z > MAX_ATOMIC_NUMBER}):
-            return f"CHGNet does not know {', '.join(unknown)}"
         structure = Structure(Lattice(np.asarray(atoms.cell)), atoms.numbers, atoms.get_scaled_positions(wrap=False))
         try:
             return self._net.graph_converter(structure)
@@ -72,7 +69,8 @@ class ChgnetModel:
             cutoff = self._net.graph_converter.atom_graph_cutoff
             return f"an atom has no neighbour within {cutoff:g} Å, where CHGNet ends"
 
-    def _predict(self, graphs: list[Any]) -> list[ModelOutput]:
+    def predict(self, graphs: list[Any]) -> list[ModelOutput]:
+        """See `GraphModel.predict`."""
         import torch
         from chgnet.model.model import BatchedGraph
 
@@ -104,7 +102,7 @@ class ChgnetModel:
         ]
 
 
-class ChgnetPotential:
+class ChgnetPotential(BatchedPotential):
     """CHGNet as a `Potential`.
 
     Energies are on the scale of its training set, MPtrj: PBE and PBE+U mixed and corrected by
@@ -114,32 +112,27 @@ class ChgnetPotential:
     Args:
         settings: of the relaxations.
         device: `cpu` or `cuda`; by default the GPU where torch sees one.
+        weights: see `ChgnetModel`.
     """
 
-    def __init__(self, settings: RelaxationSettings | None = None, device: str | None = None) -> None:
-        self.name = f"chgnet-{WEIGHTS}"
-        self.settings = settings or RelaxationSettings()
-        self._device = device
+    def __init__(
+        self, settings: RelaxationSettings | None = None, device: str | None = None, weights: Path | None = None
+    ) -> None:
+        super().__init__(record(weights).name, lambda: ChgnetModel(device, weights), settings)
 
-    @cached_property
-    def model(self) -> ChgnetModel:
-        """The network; loaded at first use, because it takes a second."""
-        return ChgnetModel(self._device)
 
-    def relax(self, crystals: Sequence[tuple[str, Crystal]], progress: Progress | None = None) -> list[Relaxation]:
-        """See `Potential.relax`. Ends at `settings.fmax` or `settings.max_steps`."""
-        return relax_batched(self.model, crystals, self.settings, progress)
+def record(weights: Path | None = None) -> PotentialRecord:
+    """Of the weights in the wheel, or of a file of others, which are named by their checksum."""
+    from ase.data import chemical_symbols
 
-    def energies(self, crystals: Sequence[Crystal]) -> list[float]:
-        """Single-point energies in eV/atom, in order. Raises ToolError for a crystal that CHGNet cannot take."""
-        size = self.settings.batch_size
-        energies: list[float] = []
-        for start in range(0, len(crystals), size):
-            for index, output in enumerate(self.model.evaluate([to_ase(c) for c in crystals[start : start + size]])):
-                if isinstance(output, str):
-                    raise ToolError(f"Crystal {start + index}: {output}.", "Relax it, or leave it out.")
-                energies.append(output.energy / len(crystals[start + index]))
-        return energies
+    checksum = digest(weights or package_file("chgnet", WEIGHTS_FILE))
+    return PotentialRecord(
+        name=f"chgnet-{WEIGHTS if weights is None else checksum[:8]}",
+        package=versioned("chgnet"),
+        sha256=checksum,
+        licence="Modified BSD" if weights is None else "not stated",
+        elements=tuple(s for s in chemical_symbols[1 : MAX_ATOMIC_NUMBER + 1] if s not in NEVER_IN_MPTRJ),
+    )
 
 
 def _symmetric(stress: np.ndarray) -> np.ndarray:

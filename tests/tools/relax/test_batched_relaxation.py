@@ -6,24 +6,32 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import torch
+from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.core.structure import from_ase, volume
-from lodestone.tools.core.types import Crystal
-from lodestone.tools.relax.batched import ModelOutput, RelaxationSettings, relax_batched
+from lodestone.tools.core.types import Crystal, PotentialRecord
+from lodestone.tools.relax.batched import relax_batched
+from lodestone.tools.relax.models import GraphModel, ModelOutput, pieces
+from lodestone.tools.relax.settings import RelaxationSettings
+
+TOY = PotentialRecord(name="toy", package="none", sha256="", licence="not stated", elements=None)
 
 
 @dataclass
 class EmtModel:
     """ASE's effective-medium theory as a batch model; remembers how full its calls were."""
 
-    name: str = "emt"
+    record: PotentialRecord = TOY
     sizes: list[int] = field(default_factory=list)
+    atoms: list[int] = field(default_factory=list)
 
     def evaluate(self, atoms):
         self.sizes.append(len(atoms))
+        self.atoms.append(sum(map(len, atoms)))
         outputs = []
         for one in atoms:
             copy = one.copy()
@@ -44,7 +52,7 @@ class Scripted:
     """Gives the same output at every step, changed by the test."""
 
     output: ModelOutput
-    name: str = "scripted"
+    record: PotentialRecord = TOY
 
     def evaluate(self, atoms):
         return [self.output for _ in atoms]
@@ -87,6 +95,76 @@ def test_results_do_not_depend_on_batch_size():
     for a, b in zip(one, four, strict=True):
         assert a.crystal == b.crystal
         assert a.steps == b.steps
+
+
+def test_a_call_is_bounded_in_atoms_and_a_larger_crystal_goes_alone():
+    model = EmtModel()
+    large = from_ase(bulk("Cu", "fcc", 3.65, cubic=True).repeat((2, 2, 1)))  # 16 atoms
+    crystals = [(str(i), copper(1.02, i)) for i in range(5)] + [("large", large)]
+    results = relax_batched(model, crystals, RelaxationSettings(batch_size=4, max_batch_atoms=10))
+    assert all(result.converged for result in results)
+    assert [result.candidate_id for result in results] == [identity for identity, _ in crystals]
+    assert max(model.atoms) == 16
+    assert {size for size, atoms in zip(model.sizes, model.atoms, strict=True) if atoms > 10} == {1}
+    assert max(model.sizes) == 2
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([], []),
+        ([50], [1]),
+        ([1, 1, 1, 1], [3, 1]),
+        ([4, 4, 4], [2, 1]),
+        ([50, 1, 50, 5, 5], [1, 1, 1, 2]),
+        ([10, 1], [1, 1]),
+    ],
+)
+def test_pieces_keep_order_and_bounds(sizes, expected):
+    found = list(pieces(sizes, max_count=3, max_atoms=10))
+    assert [piece.stop - piece.start for piece in found] == expected
+    assert [size for piece in found for size in sizes[piece]] == sizes
+
+
+class Cramped(GraphModel):
+    """A fake: a model whose device holds the graphs of three atoms."""
+
+    record = TOY
+    device = "a small device"
+
+    def __init__(self):
+        self.calls = []
+
+    def graph(self, atoms):
+        return "is odd" if len(atoms) == 9 else atoms
+
+    def predict(self, graphs):
+        self.calls.append(sum(len(graph) for graph in graphs))
+        if self.calls[-1] > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nsecond line")
+        return [ModelOutput(float(len(g)), np.zeros((len(g), 3)), np.zeros((3, 3)), 2.0) for g in graphs]
+
+
+def test_a_batch_that_does_not_fit_the_memory_is_halved_and_one_crystal_that_does_not_says_so():
+    model = Cramped()
+    outputs = model.evaluate([Atoms(["Cu"] * n) for n in (1, 2, 9, 1, 3, 7)])
+    assert [o if isinstance(o, str) else o.energy for o in outputs[:5]] == [1.0, 2.0, "is odd", 1.0, 3.0]
+    assert "does not fit the memory of a small device: CUDA out of memory" in outputs[5]
+    assert "second line" not in outputs[5]
+    assert model.calls[0] == 14
+
+
+def test_elements_that_a_model_never_saw_are_refused_by_name_before_it_is_asked():
+    model = EmtModel(record=TOY.model_copy(update={"elements": ("Cu", "Au")}))
+    strange = from_ase(bulk("Po", "sc", 3.4))
+    mixed = from_ase(bulk("RnAt", "rocksalt", 6.0))
+    results = relax_batched(model, [("a", strange), ("b", copper(1.02)), ("c", mixed)], RelaxationSettings())
+    assert [result.converged for result in results] == [False, True, False]
+    assert results[0].failure.reason == "toy never saw Po in its training"
+    assert results[2].failure.reason == "toy never saw At, Rn in its training"
+    assert results[0].failure.stage == "relax"
+    assert results[0].crystal == strange
+    assert max(model.sizes) == 1
 
 
 @pytest.mark.parametrize(

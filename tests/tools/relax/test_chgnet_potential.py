@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 
 import numpy as np
 import pytest
+import torch
 from ase.build import bulk
 
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.core.protocols import Potential
 from lodestone.tools.core.structure import from_ase, to_ase, to_pymatgen, volume
 from lodestone.tools.core.types import Crystal
-from lodestone.tools.relax.batched import RelaxationSettings
-from lodestone.tools.relax.chgnet import ChgnetPotential
+from lodestone.tools.relax.chgnet import WEIGHTS_FILE, ChgnetPotential
+from lodestone.tools.relax.models import package_file
+from lodestone.tools.relax.settings import RelaxationSettings
 
 SINGLE_PRECISION = 2e-5
 """eV/atom; CHGNet computes in 32 bits."""
@@ -50,6 +53,33 @@ def test_is_a_potential_named_with_its_version(potential):
     assert isinstance(potential, Potential)
     assert potential.name == "chgnet-0.3.0"
     assert potential.model._net.version == "0.3.0"
+
+
+def test_its_record_names_weights_licence_and_the_elements_of_its_training(potential):
+    record = potential.record
+    assert (record.name, record.package.split()[0], record.licence) == ("chgnet-0.3.0", "chgnet", "Modified BSD")
+    assert record.sha256 == hashlib.sha256(package_file("chgnet", WEIGHTS_FILE).read_bytes()).hexdigest()
+    assert len(record.elements) == 89
+    assert {"H", "Xe", "Pu"} <= set(record.elements)
+
+
+@pytest.mark.parametrize("symbol", ["Po", "At", "Rn", "Fr", "Ra"])
+def test_elements_with_untrained_numbers_are_refused_by_name(potential, symbol):
+    cell = ((3.4, 0, 0), (0, 3.4, 0), (0, 0, 3.4))
+    (result,) = potential.relax([("x", Crystal(lattice=cell, species=(symbol,), frac_coords=((0, 0, 0),)))])
+    assert result.failure is not None
+    assert f"never saw {symbol}" in result.failure.reason
+
+
+def test_other_weights_are_loaded_and_named_by_their_checksum(potential, tmp_path):
+    file = tmp_path / "tuned.pth.tar"
+    torch.save({"model": potential.model._net.as_dict()}, file)
+    tuned = ChgnetPotential(device="cpu", weights=file)
+    assert tuned.name == f"chgnet-{tuned.record.sha256[:8]}" != potential.name
+    assert tuned.record.licence == "not stated"
+    assert tuned.energies(samples()) == pytest.approx(potential.energies(samples()), abs=SINGLE_PRECISION)
+    with pytest.raises(ToolError, match="Cannot read"):
+        ChgnetPotential(weights=tmp_path / "missing.pth")
 
 
 def test_batch_equals_single(potential):
@@ -178,7 +208,7 @@ def test_unusable_crystals_end_with_a_reason_beside_a_good_one(potential):
     vast = Crystal(lattice=((40, 0, 0), (0, 40, 0), (0, 0, 40)), species=("Na",), frac_coords=((0, 0, 0),))
     unknown = Crystal(lattice=((4, 0, 0), (0, 4, 0), (0, 0, 4)), species=("Es",), frac_coords=((0, 0, 0),))
     cases = [lonely, good, collided, crushed, flat, vast, unknown]
-    expected = ["no neighbour", "", "collided", "Å³/atom", "height", "Å³/atom", "Es"]
+    expected = ["no neighbour", "", "collided", "Å³/atom", "height", "Å³/atom", "never saw Es"]
     results = potential.relax([(str(i), crystal) for i, crystal in enumerate(cases)])
     for index, (result, words) in enumerate(zip(results, expected, strict=True)):
         assert result.candidate_id == str(index)
