@@ -126,6 +126,16 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _json_flag(computed)
 
+    calc = commands.add_parser("calc", help="one calculation of one crystal, from a sentence; needs no campaign")
+    calc.add_argument("words", help='e.g. "PBE band gap of rocksalt MgO"')
+    calc.add_argument("--cif", type=Path, metavar="FILE", help="the crystal: CIF, POSCAR or extended xyz")
+    calc.add_argument("--relax", action="store_true", help="relax the crystal of --cif with the potential first")
+    calc.add_argument("--evaluator", metavar="NAME", help="auto, gpaw, espresso or sevennet")
+    calc.add_argument("--protocol", choices=("fast", "moderate", "precise"), help="of a DFT code")
+    calc.add_argument("--yes", action="store_true", help="run without asking")
+    calc.add_argument("--out", type=Path, metavar="DIR", help="folder of all files (default: calculations/…)")
+    _json_flag(calc)
+
     serve = commands.add_parser("serve", help="look after all campaigns of a folder, for weeks")
     serve.add_argument("root", type=Path, nargs="?", default=Path("campaigns"), metavar="ROOT")
     serve.add_argument("--status", action="store_true", help="show what the service knows, and end")
@@ -214,12 +224,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .property_commands import compute
 
             return compute(options)
+        if options.command == "calc":
+            from .calculate import calculate
+
+            return calculate(options)
         from . import commands
 
         return int(getattr(commands, options.command)(options))
     except LodestoneError as error:
         return _complain(error.problem, error.remedy, error.exit_code, options)
     except KeyboardInterrupt:
+        if options.command == "calc":
+            return _complain("Stopped.", "The same command with the same --out begins again.", 130, options)
         where = getattr(options, "directory", None) or getattr(options, "dir", None)
         hint = f"Go on with `lodestone resume {where}`." if where else "Go on with `lodestone resume DIR`."
         return _complain("Stopped.", hint, 130, options)

@@ -147,6 +147,7 @@ class GpawSettings(Frozen):
     """`[evaluators.gpaw]`"""
 
     protocol: Protocol
+    hubbard: Literal["none", "mp"]
     wall_limit_s: float = Field(gt=0)
     max_attempts: int = Field(ge=1, le=20)
 
@@ -156,6 +157,7 @@ class EspressoSettings(Frozen):
 
     pseudo_dir: str
     protocol: Protocol
+    hubbard: Literal["none", "mp"]
     wall_limit_s: float = Field(gt=0)
     max_attempts: int = Field(ge=1, le=20)
 

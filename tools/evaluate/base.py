@@ -6,8 +6,8 @@ A concrete evaluator supplies the calculation and its parameters; how a job surv
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
-import select
 import subprocess
 import sys
 import tempfile
@@ -24,6 +24,7 @@ from ..core.failpoints import passing
 from ..core.types import (
     Crystal,
     EvaluationRequest,
+    FailureKind,
     Frozen,
     JobLimits,
     JobStatus,
@@ -33,7 +34,8 @@ from ..core.types import (
     sha256,
 )
 from .job import JobStore
-from .process import write_durably
+from .ladder import Ladder
+from .process import read_until_closed, write_durably
 
 KEY_DECIMALS = 5
 """Digits (Å, and fractions) of a structure that enter its key: below them lies the noise of a relaxation."""
@@ -66,10 +68,16 @@ class Outcome(Frozen):
     artefacts: dict[str, str] = Field(default={})
     """What a file is to its name inside the scratch folder."""
     failure: str = ""
+    kind: FailureKind = ""
+    """Of the failure."""
 
 
 class CalculationFailed(EvaluationError):  # noqa: N818 (a state of the calculation, and turned into data at once)
     """Raised inside `calculate` for an expected failure; the worker makes an observation of it."""
+
+    def __init__(self, reason: str, kind: FailureKind = "") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class WorkOrder(Frozen):
@@ -95,18 +103,26 @@ class ProcessEvaluator(ABC, Generic[S]):
 
     name: ClassVar[str]
     fidelity: ClassVar[Literal["potential", "dft", "experiment"]]
-    properties: ClassVar[frozenset[str]]
+    properties: frozenset[str]
     settings_type: ClassVar[type[EvaluatorSettings]] = EvaluatorSettings
     revision: ClassVar[int] = 1
     """Raised whenever a change of this code changes a result; part of every key."""
     packages: ClassVar[tuple[str, ...]]
     """Distributions whose versions decide the result, the one that gives `version` first."""
+    cost_prior: ClassVar[float] = 0.0
+    """ln(core seconds) of a small calculation (see `cost.py`), for as long as there is no history."""
+    extras: ClassVar[frozenset[str]] = frozenset()
+    """What may be asked for besides `properties`, and stands in no catalogue."""
+    climbs: ClassVar[bool] = False
+    """Whether a failed calculation is tried again with the steps of `ladder.py`."""
 
     def __init__(self, root: Path, settings: S | None = None) -> None:
         self.settings: S = settings if settings is not None else self.settings_type()  # type: ignore[assignment]
         self.jobs = JobStore(root)
         self.checkpoint: Path | None = None
         """While `calculate` runs: a folder that outlives a killed attempt of the same key."""
+        self.ladder = Ladder()
+        """While `calculate` runs: what earlier failures of the same key have changed."""
 
     # --- supplied by the concrete evaluator ----------------------------------------------------
 
@@ -130,6 +146,14 @@ class ProcessEvaluator(ABC, Generic[S]):
         Raises:
             CalculationFailed: with the reason, for an expected failure.
         """
+
+    def work(self, request: EvaluationRequest) -> float | None:  # noqa: ARG002 (for those that can tell)
+        """A number that the cost grows with (see `cost.py`); None where cost is not predicted."""
+        return None
+
+    def deck(self, request: EvaluationRequest) -> str:
+        """What the code is told, in the code's own terms; without such a form, the parameters."""
+        return json.dumps(self.parameters(request), indent=2, sort_keys=True)
 
     def prepare(self) -> None:
         """Load what many calculations share; called once in a worker process, before the first `calculate`."""
@@ -296,7 +320,7 @@ class ProcessEvaluator(ABC, Generic[S]):
                 )
             os.close(send)
             send = -1
-            ready = _read_until_closed(receive, time.monotonic() + _HANDSHAKE_S)
+            ready = read_until_closed(receive, time.monotonic() + _HANDSHAKE_S)
         finally:
             os.close(receive)
             if send >= 0:
@@ -310,16 +334,6 @@ class ProcessEvaluator(ABC, Generic[S]):
                 f"Its log is {folder / 'log.txt'}.",
             )
         launcher.wait()
-
-
-def _read_until_closed(descriptor: int, deadline: float) -> bytes:
-    data = b""
-    while (left := deadline - time.monotonic()) > 0 and select.select([descriptor], [], [], left)[0]:
-        chunk = os.read(descriptor, 64)
-        if not chunk:
-            break
-        data += chunk
-    return data
 
 
 def _version(distribution: str) -> str:

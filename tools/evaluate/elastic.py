@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
-from ..core.types import Frozen, Vector
+from ..core.types import Frozen, Quantity, Vector
 from ..core.units import GPA_PER_EV_A3
 from .base import CalculationFailed
 from .process import read_limited, write_durably
@@ -60,11 +60,12 @@ def relax_cell(
         converged = bool(state)
         ratio = atoms.get_volume() / first
         if not 0.3 < ratio < 3.0:
-            raise CalculationFailed(f"the cell changed its volume by a factor of {ratio:.2f} and was given up")
+            words = f"the cell changed its volume by a factor of {ratio:.2f} and was given up"
+            raise CalculationFailed(words, "relaxation")
         if checkpoint is not None and optimiser.nsteps % CHECKPOINT_STEPS == CHECKPOINT_STEPS - 1:
             _keep(atoms, done + int(optimiser.nsteps), checkpoint)
     if not converged:
-        raise CalculationFailed(f"relaxation not converged to {fmax:g} eV/Å in {max_steps} steps")
+        raise CalculationFailed(f"relaxation not converged to {fmax:g} eV/Å in {max_steps} steps", "relaxation")
     return done + int(optimiser.nsteps)
 
 
@@ -130,30 +131,85 @@ def scan_volumes(energy_at: Callable[[float], float], step: float = VOLUME_STEP)
     return np.array([1 + i * step for i in order]), np.array([energies[i] for i in order])
 
 
-def birch_murnaghan(volumes: np.ndarray, energies: np.ndarray) -> tuple[float, float, float]:
+class EquationOfState(Frozen):
+    """A fitted energy curve; `_std` is one standard deviation of the fit."""
+
+    volume: float
+    """Of the cell at the minimum, Å³."""
+    volume_std: float
+    bulk_modulus: float
+    """GPa."""
+    bulk_modulus_std: float
+    derivative: float
+    """Of the bulk modulus with respect to pressure, dimensionless."""
+    derivative_std: float
+    residual: float
+    """Root mean square distance of the energies from the fit, eV."""
+
+    def values(self, n_atoms: int) -> dict[str, Quantity]:
+        """As values of an observation, the volume per atom."""
+        return {
+            "bulk_modulus": Quantity(value=self.bulk_modulus, unit="GPa", std=self.bulk_modulus_std),
+            "bulk_modulus_derivative": Quantity(value=self.derivative, unit="dimensionless", std=self.derivative_std),
+            "equilibrium_volume_per_atom": Quantity(
+                value=self.volume / n_atoms, unit="angstrom^3/atom", std=self.volume_std / n_atoms
+            ),
+            "eos_residual": Quantity(value=self.residual / n_atoms, unit="eV/atom"),
+        }
+
+
+def birch_murnaghan(volumes: np.ndarray, energies: np.ndarray) -> EquationOfState:
     """Least-squares fit of the third-order Birch-Murnaghan equation of state.
 
     In x = V^(-2/3) the equation is a cubic polynomial (F. Birch, Phys. Rev. 71, 809 (1947)), so the fit is
-    linear. At the minimum x0, B0 = V0 E''(V0) = (4/9) x0^(7/2) E''(x0) since dx/dV = -(2/3) V^(-5/3).
+    linear. With the derivatives E2 and E3 of the energy by x at the minimum x0, since dx/dV = -(2/3) V^(-5/3):
+
+        B0 = V0 d²E/dV² = (4/9) x0^(7/2) E2
+        B0' = 4 + (2/3) x0 E3 / E2, which is 4 where the cubic term vanishes
+
+    Standard deviations follow the covariance of the coefficients by the derivatives of these at the fit.
 
     Args:
         volumes: n cell volumes in Å³, n >= 5.
         energies: n energies of the cell in eV.
 
-    Returns:
-        Bulk modulus in GPa, equilibrium volume in Å³, and the root mean square residual in eV.
-
     Raises:
         CalculationFailed: when the curve has no minimum inside the sampled volumes.
     """
     x = volumes ** (-2 / 3)
-    centre, width = (
-        float(x.mean()),
-        float(x.max() - x.min()) / 2,
-    )  # the polynomial is fitted in u = (x - centre) / width, for conditioning
-    u = (x - centre) / width
-    cubic = np.polynomial.Polynomial.fit(u, energies, 3, domain=[-1, 1], window=[-1, 1])
-    slope, curvature = cubic.deriv(1), cubic.deriv(2)
+    # The polynomial is fitted in u = (x - centre) / width, for conditioning.
+    centre, width = float(x.mean()), float(x.max() - x.min()) / 2
+    design = np.polynomial.polynomial.polyvander((x - centre) / width, 3)
+    relative = energies - float(energies.mean())  # a large zero of energy would eat the digits of the curvature
+    coefficients = np.linalg.lstsq(design, relative, rcond=None)[0]
+    found = _minimum(coefficients, centre, width)
+    misfit = design @ coefficients - relative
+    variance = float(misfit @ misfit) / max(1, len(volumes) - 4)
+    covariance = variance * np.linalg.inv(design.T @ design)
+    step = 1e-6 * float(np.abs(coefficients[1:]).max())
+    jacobian = np.column_stack(
+        [
+            (_minimum(coefficients + change, centre, width) - _minimum(coefficients - change, centre, width))
+            / (2 * step)
+            for change in step * np.eye(4)
+        ]
+    )
+    std = np.sqrt(np.maximum(np.diag(jacobian @ covariance @ jacobian.T), 0.0))
+    return EquationOfState(
+        volume=found[0],
+        volume_std=std[0],
+        bulk_modulus=found[1] * GPA_PER_EV_A3,
+        bulk_modulus_std=std[1] * GPA_PER_EV_A3,
+        derivative=found[2],
+        derivative_std=std[2],
+        residual=float(np.sqrt(np.mean(misfit**2))),
+    )
+
+
+def _minimum(coefficients: np.ndarray, centre: float, width: float) -> np.ndarray:
+    """Volume (Å³), bulk modulus (eV/Å³) and its derivative at the minimum of a cubic in u."""
+    cubic = np.polynomial.Polynomial(coefficients)
+    slope, curvature, third = cubic.deriv(1), cubic.deriv(2), cubic.deriv(3)
     roots = [complex(r) for r in slope.roots()]
     minima = [r.real for r in roots if abs(r.imag) < 1e-9 and abs(r) <= 1.0 and curvature(r.real) > 0]
     if not minima:
@@ -163,6 +219,6 @@ def birch_murnaghan(volumes: np.ndarray, energies: np.ndarray) -> tuple[float, f
         # Where the cubic term vanishes (B' = 4) the root finder divides by nearly nothing; Newton steps mend it.
         lowest -= float(slope(lowest) / curvature(lowest))
     x0 = centre + width * lowest
-    modulus = 4 / 9 * x0**3.5 * float(curvature(lowest)) / width**2
-    residual = float(np.sqrt(np.mean((cubic(u) - energies) ** 2)))
-    return modulus * GPA_PER_EV_A3, x0**-1.5, residual
+    second = float(curvature(lowest)) / width**2
+    derivative = 4 + 2 / 3 * x0 * float(third(lowest)) / width**3 / second
+    return np.array([x0**-1.5, 4 / 9 * x0**3.5 * second, derivative])

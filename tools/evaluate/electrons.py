@@ -1,16 +1,19 @@
-"""What every plane-wave code needs besides itself: k-meshes, starting moments, and the gap in a spectrum.
+"""What every plane-wave code needs besides itself: k-meshes, starting moments, symmetrised cells, checks of a cell.
 
-The codes themselves are in `gpaw.py` and `espresso.py`.
+The codes themselves are in `gpaw.py` and `espresso.py`, what their levels say in `spectrum.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..core.structure import volume
+from ..core.structure import to_ase, volume
 from ..core.types import Crystal, Frozen, Quantity
 from ..core.units import GPA_PER_EV_A3
+from .base import CalculationFailed
 
 _GRAMS_PER_AMU_OVER_A3 = 1.66053906660
 """1 u/Å³ in g/cm³ (CODATA 2018)."""
@@ -27,6 +30,23 @@ HIGH_SPIN_MOMENTS = {
 
 OXYGEN_MOMENT = 1.0
 """Per atom in a crystal of oxygen alone: the ground state of the O2 molecule is a triplet."""
+
+
+ASKED_MOMENT = 1.0
+"""Of every atom where the magnetisation is asked for and no element of the crystal starts magnetic."""
+
+MAGNETISATION, DENSITY_OF_STATES = "magnetization", "density_of_states"
+"""What can be asked for besides the catalogue's properties."""
+EXTRAS = frozenset({MAGNETISATION, DENSITY_OF_STATES})
+ENERGIES = frozenset({"formation_energy", "energy_above_hull"})
+"""What rests on the energies of several crystals."""
+
+CLOSEST = 0.5
+"""Atoms that are nearer than this part of the sum of their covalent radii overlap; no bond is so short (radii:
+B. Cordero et al., Dalton Trans. 2832 (2008))."""
+
+SMALLEST_A3 = 1.0
+"""Å³ for each atom; a cell with less is none."""
 
 
 class Accuracy(Frozen):
@@ -58,33 +78,31 @@ def kmesh(crystal: Crystal, spacing: float) -> tuple[int, int, int]:
     return a, b, c
 
 
-def starting_moments(crystal: Crystal) -> list[float]:
-    """One moment an atom in Bohr magnetons; all zero means a calculation without spin."""
+def starting_moments(crystal: Crystal, properties: Iterable[str] = ()) -> list[float]:
+    """One moment an atom in Bohr magnetons; all zero means a calculation without spin.
+
+    Where the magnetisation is asked for, every atom starts with one, since without spin the answer would be no finding.
+    """
     if set(crystal.species) == {"O"}:
         return [OXYGEN_MOMENT] * len(crystal)
-    return [HIGH_SPIN_MOMENTS.get(symbol, 0.0) for symbol in crystal.species]
+    moments = [HIGH_SPIN_MOMENTS.get(symbol, 0.0) for symbol in crystal.species]
+    return [ASKED_MOMENT] * len(crystal) if MAGNETISATION in set(properties) and not any(moments) else moments
 
 
-def band_gap(eigenvalues: ArrayLike, fermi_level: float) -> float | None:
-    """Fundamental (indirect) Kohn-Sham gap on the given k-points.
+def check_geometry(crystal: Crystal) -> None:
+    """Raise CalculationFailed where atoms overlap, before a code spends hours on it."""
+    from ase.data import atomic_numbers, covalent_radii
+    from ase.neighborlist import neighbor_list
 
-    Args:
-        eigenvalues: spins x k-points x bands, eV.
-        fermi_level: eV, anywhere inside the gap of an insulator.
-
-    Returns:
-        The gap in eV; 0 for a metal, which is a crystal with a band that crosses the Fermi level; None when
-        no empty band was calculated.
-    """
-    bands = np.sort(np.asarray(eigenvalues, dtype=float), axis=2)
-    occupied = (bands < fermi_level).sum(axis=2)
-    if (occupied.max(axis=1) != occupied.min(axis=1)).any():
-        return 0.0
-    if (occupied >= bands.shape[2]).any():
-        return None
-    tops = [bands[s, :, n - 1].max() for s, n in enumerate(occupied[:, 0]) if n > 0]
-    bottoms = [bands[s, :, n].min() for s, n in enumerate(occupied[:, 0])]
-    return max(0.0, float(min(bottoms) - max(tops))) if tops else None
+    atoms = to_ase(crystal)
+    if volume(crystal) < SMALLEST_A3 * len(crystal):
+        raise CalculationFailed(f"a cell of {volume(crystal):.3g} Å³ holds {len(crystal)} atoms", "geometry")
+    radii = [float(covalent_radii[atomic_numbers[symbol]]) * CLOSEST for symbol in crystal.species]
+    first, second, distances = neighbor_list("ijd", atoms, radii)
+    if len(distances):
+        n = int(np.argmin(distances))
+        pair = f"{crystal.species[first[n]]} and {crystal.species[second[n]]}"
+        raise CalculationFailed(f"atoms overlap: {pair} are {distances[n]:.2f} Å apart", "geometry")
 
 
 def idealise(crystal: Crystal, symprec: float) -> Crystal:

@@ -7,6 +7,7 @@ P. Giannozzi et al., J. Phys.: Condens. Matter 29, 465901 (2017). Input: https:/
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import shutil
 import subprocess
@@ -19,11 +20,26 @@ import numpy as np
 from pydantic import Field
 
 from ..core.structure import to_ase
-from ..core.types import Crystal, EvaluationRequest, Quantity
+from ..core.types import Crystal, EvaluationRequest, FailureKind
 from .base import CalculationFailed, EvaluatorSettings, Outcome, ProcessEvaluator
-from .elastic import birch_murnaghan, scan_volumes
-from .electrons import ACCURACIES, band_gap, cell_values, force_and_stress, idealise, kmesh, starting_moments
+from .elastic import EquationOfState, birch_murnaghan, scan_volumes
+from .electrons import (
+    ACCURACIES,
+    DENSITY_OF_STATES,
+    ENERGIES,
+    EXTRAS,
+    cell_values,
+    check_geometry,
+    force_and_stress,
+    idealise,
+    kmesh,
+    starting_moments,
+)
+from .espresso_output import check_output, read_output
+from .hubbard import HubbardChoice, HubbardU, hubbard_values, hubbard_words
 from .process import die_with_parent
+from .size import Size, repeats, size_of
+from .spectrum import read_spectrum
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,10 +47,9 @@ if TYPE_CHECKING:
 _INSTALL = "Install pw.x with `apt-get install quantum-espresso` and set [evaluators.espresso] pseudo_dir."
 _PSEUDO_DIR = "Set [evaluators.espresso] pseudo_dir to a folder of UPF files, one an element (Si.upf, Cl.pbe-n.UPF, …)."
 _MAGNETIZATION_OF_MOMENT = 10.0
-"""Bohr magnetons that start as a full starting_magnetization; ASE rescales its moments by the same factor."""
+"""Bohr magnetons that start as a full starting_magnetization, which is a part of the valence electrons."""
 
 _EV_PER_RY = 13.605693122994
-_MAX_OUTPUT_BYTES = 200_000_000
 
 
 class EspressoSettings(EvaluatorSettings):
@@ -52,6 +67,9 @@ class EspressoSettings(EvaluatorSettings):
     max_iterations: int = Field(default=200, ge=1, le=2000)
     symprec: float = Field(default=0.01, gt=0.0, le=0.1)
     """Å; the crystal is moved onto the symmetry found at this tolerance, in its primitive cell."""
+    hubbard: HubbardChoice = "none"
+    """`mp`: the Materials Project's U of transition metals in oxides and fluorides (`hubbard.py`). Energies with and
+    without U do not compare, so it gives no formation energies and no hull."""
 
 
 class EspressoEvaluator(ProcessEvaluator[EspressoSettings]):
@@ -64,6 +82,16 @@ class EspressoEvaluator(ProcessEvaluator[EspressoSettings]):
     )
     settings_type = EspressoSettings
     packages: ClassVar[tuple[str, ...]] = ("ase", "moyopy")
+    revision = 2
+    climbs = True
+    cost_prior = -0.4
+    """From Si and NiO at the fast protocol, one core of 2023."""
+    extras = EXTRAS
+
+    def __init__(self, root: Path, settings: EspressoSettings | None = None) -> None:
+        super().__init__(root, settings)
+        if self.settings.hubbard != "none":
+            self.properties = self.properties - ENERGIES
 
     @property
     def version(self) -> str:
@@ -74,10 +102,11 @@ class EspressoEvaluator(ProcessEvaluator[EspressoSettings]):
     def method(self) -> str:
         """What it is, in words."""
         s, spacing = self.settings, ACCURACIES[self.settings.protocol].kspacing
-        return (
+        words = (
             f"plane waves {s.cutoff_ry:g} Ry, k-spacing {spacing:g} 1/Å, functional of the pseudopotentials "
             f"(Quantum ESPRESSO {self.version}), single point at the geometry given"
         )
+        return ", ".join(filter(None, (hubbard_words(s.hubbard), words)))
 
     def available(self) -> str | None:
         """None, or how to get pw.x and pseudopotentials."""
@@ -91,93 +120,78 @@ class EspressoEvaluator(ProcessEvaluator[EspressoSettings]):
     def parameters(self, request: EvaluationRequest) -> dict[str, Any]:
         """Accuracy, settings, program version, moments and the digest of each pseudopotential."""
         files = self._pseudopotentials(request.crystal)
+        hubbard = hubbard_values(request.crystal, self.settings.hubbard)
         return {
             "accuracy": ACCURACIES[self.settings.protocol].model_dump(exclude={"cutoff_ev"}),
             "settings": self.settings.model_dump(
                 include={"cutoff_ry", "density_cutoff_ratio", "max_iterations", "symprec"}
             ),
             "version": self.version,
-            "moments": starting_moments(request.crystal),
+            "moments": starting_moments(request.crystal, request.properties),
             "pseudopotentials": {el: [_digest(file) for file in found] for el, found in files.items()},
+            # Only where there is one: a campaign that began before there were any goes on with its keys.
+            **({"hubbard": {el: list(u) for el, u in hubbard.items()}} if hubbard else {}),
         }
 
-    def calculate(self, request: EvaluationRequest, scratch: Path) -> Outcome:
-        """Single point, then gap and energy curve where asked."""
-        for element, found in self._pseudopotentials(request.crystal).items():
-            if len(found) != 1:
-                names = ", ".join(file.name for file in found) or "none"
-                raise CalculationFailed(f"one pseudopotential for {element} is expected in pseudo_dir, found: {names}")
+    def work(self, request: EvaluationRequest) -> float:
+        """Size of all single points of a request (see `size.py`)."""
+        return self.size(request).work * repeats(request.properties)
+
+    def size(self, request: EvaluationRequest) -> Size:
+        """Of one single point of the crystal as it is calculated."""
         crystal = idealise(request.crystal, self.settings.symprec)
-        atoms = self._run(to_ase(crystal), crystal, scratch)
+        spins = 2 if any(starting_moments(crystal, request.properties)) else 1
+        spacing = ACCURACIES[self.settings.protocol].kspacing
+        return size_of(crystal, self.settings.cutoff_ry * _EV_PER_RY, spacing, spins)
+
+    def deck(self, request: EvaluationRequest) -> str:
+        """The input file of pw.x. Raises CalculationFailed without pseudopotentials."""
+        crystal = idealise(request.crystal, self.settings.symprec)
+        with tempfile.TemporaryDirectory() as folder:
+            self._write_input(to_ase(crystal), crystal, request, Path(folder))
+            return (Path(folder) / "pw.in").read_text().replace(folder, ".")
+
+    def calculate(self, request: EvaluationRequest, scratch: Path) -> Outcome:
+        """Single point, then what was asked for."""
+        check_geometry(request.crystal)
+        crystal = idealise(request.crystal, self.settings.symprec)
+        folder = scratch / f"try-{len(self.ladder.steps)}" if self.ladder.steps else scratch
+        folder.mkdir(exist_ok=True)
+        atoms = self._run(to_ase(crystal), crystal, request, folder)
         values = cell_values(crystal, float(atoms.get_potential_energy()))
         values |= force_and_stress(atoms.get_forces(), atoms.get_stress())
-        failure = ""
-        if "band_gap" in request.properties:
-            gap = _gap(atoms)
-            if gap is None:
-                failure = "band gap: pw.x printed no empty band"
-            else:
-                values["band_gap"] = Quantity(value=gap, unit="eV")
+        more, files, failure = read_spectrum(atoms, request.properties, scratch)
+        values |= more
+        kind: FailureKind = "output" if failure else ""
         if "bulk_modulus" in request.properties:
             try:
-                values["bulk_modulus"] = Quantity(value=self._bulk_modulus(crystal, scratch), unit="GPa")
+                values |= self._equation_of_state(crystal, request, folder).values(len(crystal))
             except CalculationFailed as error:
-                failure = str(error)  # the energy was paid for and is kept beside the reason
-        return Outcome(values=values, artefacts={"input": "pw.in", "output": "pw.out"}, failure=failure)
+                if self.ladder.offers(error.kind):
+                    raise  # all points anew, with the same numerics
+                failure, kind = str(error), error.kind  # the energy was paid for and is kept beside the reason
+        where = folder.relative_to(scratch)
+        files |= {"input": str(where / "pw.in"), "output": str(where / "pw.out")}
+        return Outcome(values=values, artefacts=files, failure=failure, kind=kind)
 
-    def _bulk_modulus(self, crystal: Crystal, scratch: Path) -> float:
-        """GPa, with fractional positions held; the k-mesh is that of the unscaled cell."""
+    def _equation_of_state(self, crystal: Crystal, request: EvaluationRequest, scratch: Path) -> EquationOfState:
+        """With fractional positions held; the k-mesh is that of the unscaled cell."""
         atoms = to_ase(crystal)
+        energies_only = request.model_copy(update={"properties": ("bulk_modulus",)})
 
         def energy_at(ratio: float) -> float:
             scaled = atoms.copy()
             scaled.set_cell(np.asarray(atoms.cell) * ratio ** (1 / 3), scale_atoms=True)
             folder = scratch / f"volume-{ratio:.2f}"
             folder.mkdir(exist_ok=True)
-            return float(self._run(scaled, crystal, folder).get_potential_energy())
+            return float(self._run(scaled, crystal, energies_only, folder).get_potential_energy())
 
         ratios, energies = scan_volumes(energy_at)
-        modulus, _, _ = birch_murnaghan(ratios * atoms.get_volume(), energies)
-        return modulus
+        return birch_murnaghan(ratios * atoms.get_volume(), energies)
 
-    def _run(self, atoms: Atoms, crystal: Crystal, folder: Path) -> Atoms:
+    def _run(self, atoms: Atoms, crystal: Crystal, request: EvaluationRequest, folder: Path) -> Atoms:
         """One self-consistent run in `folder`; the atoms come back with their results."""
-        from ase.io import read, write
-
-        accuracy = ACCURACIES[self.settings.protocol]
-        atoms.set_initial_magnetic_moments(starting_moments(crystal))
-        files = self._pseudopotentials(crystal)
-        data: dict[str, dict[str, Any]] = {
-            "control": {
-                "calculation": "scf",
-                "pseudo_dir": str(Path(self.settings.pseudo_dir).resolve()),
-                "outdir": str(folder / "out"),
-                "disk_io": "none",
-                "verbosity": "high",
-                "tprnfor": True,
-                "tstress": True,
-            },
-            "system": {
-                "ecutwfc": self.settings.cutoff_ry,
-                "ecutrho": self.settings.cutoff_ry * self.settings.density_cutoff_ratio,
-                "occupations": "smearing",
-                "smearing": "cold",
-                "degauss": accuracy.smearing_ev / _EV_PER_RY,
-            },
-            "electrons": {
-                "conv_thr": accuracy.energy_convergence_ev / _EV_PER_RY / 10,
-                "electron_maxstep": self.settings.max_iterations,
-                "mixing_beta": 0.4,
-            },
-        }
-        write(
-            folder / "pw.in",
-            atoms,
-            format="espresso-in",
-            input_data=data,
-            pseudopotentials={element: found[0].name for element, found in files.items()},
-            kpts=kmesh(crystal, accuracy.kspacing),
-        )
+        self._write_input(atoms, crystal, request, folder)
         with (folder / "pw.out").open("wb") as output:
             code = subprocess.run(
                 [*self.settings.command, "-in", "pw.in"],
@@ -190,10 +204,72 @@ class EspressoEvaluator(ProcessEvaluator[EspressoSettings]):
             ).returncode
         shutil.rmtree(folder / "out", ignore_errors=True)
         check_output(folder / "pw.out", code, self.settings.max_iterations)
-        result = read(folder / "pw.out", index=-1, format="espresso-out")
-        if isinstance(result, list) or result.calc is None or "energy" not in result.calc.results:
-            raise CalculationFailed("pw.x printed no total energy")
-        return result
+        return read_output(folder / "pw.out", len(atoms))
+
+    def _write_input(self, atoms: Atoms, crystal: Crystal, request: EvaluationRequest, folder: Path) -> None:
+        """Write `pw.in`, with what the ladder has changed. Raises CalculationFailed without pseudopotentials."""
+        from ase.io import write
+
+        accuracy, numerics = ACCURACIES[self.settings.protocol], self.ladder.numerics
+        atoms.set_initial_magnetic_moments(starting_moments(crystal, request.properties))
+        files = self._chosen_pseudopotentials(crystal)
+        data: dict[str, dict[str, Any]] = {
+            "control": {
+                "calculation": "scf",
+                "pseudo_dir": str(Path(self.settings.pseudo_dir).resolve()),
+                "outdir": str(folder / "out"),
+                "disk_io": "medium" if numerics.lean else "none",
+                "verbosity": "high",
+                "tprnfor": True,
+                "tstress": True,
+            },
+            "system": {
+                "ecutwfc": self.settings.cutoff_ry,
+                "ecutrho": self.settings.cutoff_ry * self.settings.density_cutoff_ratio,
+                "occupations": "smearing",
+                "smearing": "cold",
+                "degauss": accuracy.smearing_ev * numerics.smearing / _EV_PER_RY,
+            },
+            "electrons": {
+                "conv_thr": accuracy.energy_convergence_ev / _EV_PER_RY / 10,
+                "electron_maxstep": self.settings.max_iterations,
+                "mixing_beta": 0.4 * numerics.mixing,
+            },
+        }
+        if numerics.mixing != 1.0:
+            data["electrons"]["mixing_mode"] = "local-TF"
+        if numerics.careful or numerics.lean:
+            data["electrons"]["diagonalization"] = "cg"
+        if numerics.lean:
+            data["electrons"]["mixing_ndim"] = 4
+        if not numerics.symmetry:
+            data["system"] |= {"nosym": True, "noinv": True}
+        if numerics.empty_bands or DENSITY_OF_STATES in request.properties:
+            electrons = sum(_valence(files[symbol]) for symbol in crystal.species)
+            data["system"]["nbnd"] = math.ceil(electrons / 2) + 8 + 4 * len(crystal)
+        hubbard = hubbard_values(crystal, self.settings.hubbard)
+        cards = _hubbard_input(hubbard, crystal, data["system"], self.version)
+        write(
+            folder / "pw.in",
+            atoms,
+            format="espresso-in",
+            input_data=data,
+            pseudopotentials={element: file.name for element, file in files.items()},
+            kpts=kmesh(crystal, accuracy.kspacing * numerics.kspacing),
+            additional_cards=cards,
+            rescale_magmom_fac=_MAGNETIZATION_OF_MOMENT,
+        )
+
+    def _chosen_pseudopotentials(self, crystal: Crystal) -> dict[str, Path]:
+        """The one file of each element."""
+        chosen = {}
+        for element, found in self._pseudopotentials(crystal).items():
+            if len(found) != 1:
+                names = ", ".join(file.name for file in found) or "none"
+                words = f"one pseudopotential for {element} is expected in pseudo_dir, found: {names}"
+                raise CalculationFailed(words, "pseudopotential")
+            chosen[element] = found[0]
+        return chosen
 
     def _pseudopotentials(self, crystal: Crystal) -> dict[str, list[Path]]:
         """Element to the files whose names begin with its symbol and go on with no other letter."""
@@ -205,26 +281,28 @@ class EspressoEvaluator(ProcessEvaluator[EspressoSettings]):
         }
 
 
-def check_output(output: Path, code: int, max_iterations: int) -> None:
-    """Raise CalculationFailed for a run that did not converge or did not end well."""
-    if output.stat().st_size > _MAX_OUTPUT_BYTES:
-        raise CalculationFailed(f"pw.x wrote more than {_MAX_OUTPUT_BYTES} bytes")
-    text = output.read_text(errors="replace")
-    if "convergence NOT achieved" in text:
-        raise CalculationFailed(f"SCF not converged in {max_iterations} iterations")
-    problem = re.search(r"Error in routine\s+(.+?)\s*:?\s*\n\s*(.+?)\s*\n", text)
-    if problem:
-        raise CalculationFailed(f"pw.x: error in routine {problem[1]}: {problem[2]}")
-    if code != 0 or "JOB DONE" not in text:
-        raise CalculationFailed(f"pw.x ended with status {code} before the job was done")
+def _hubbard_input(values: dict[str, HubbardU], crystal: Crystal, system: dict[str, Any], version: str) -> list[str]:
+    """The +U: a card from pw.x 7.1 on, and names in the namelist `system` (changed in place) before it.
+
+    Atomic projectors, since forces and stress of orthogonalised ones came later than the oldest pw.x in use.
+    """
+    if not values:
+        return []
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) >= (7, 1):
+        return ["HUBBARD (atomic)", *(f"U {el}-{u.shell} {u.value}" for el, u in values.items())]
+    order = list(dict.fromkeys(crystal.species))  # ASE numbers the species as they first occur
+    system |= {"lda_plus_u": True, "u_projection_type": "atomic"}
+    system |= {f"hubbard_u({order.index(el) + 1})": u.value for el, u in values.items()}
+    return []
 
 
-def _gap(atoms: Atoms) -> float | None:
-    calc = atoms.calc
-    spins = sorted({point.s for point in calc.kpts or ()})
-    if not spins or calc.get_fermi_level() is None:
-        return None
-    return band_gap([[p.eps_n for p in calc.kpts if p.s == s] for s in spins], float(calc.get_fermi_level()))
+def _valence(upf: Path) -> float:
+    """Electrons of a pseudopotential: `z_valence` in its header (UPF 2), or `Z valence` (UPF 1)."""
+    text = upf.read_text(errors="replace")
+    found = re.search(r"z_valence\s*=\s*[\"']\s*([\d.EeDd+-]+)", text) or re.search(r"([\d.]+)\s+Z valence", text)
+    if found is None:
+        raise CalculationFailed(f"{upf.name} does not say how many electrons it has", "pseudopotential")
+    return float(found[1].replace("D", "E").replace("d", "e"))
 
 
 def _upf_files(folder: Path) -> list[Path]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -17,10 +19,25 @@ import numpy as np
 from pydantic import Field
 
 from ..core.structure import from_ase, to_ase
-from ..core.types import Crystal, EvaluationRequest, Quantity
+from ..core.types import Crystal, EvaluationRequest, FailureKind
 from .base import CalculationFailed, EvaluatorSettings, Outcome, ProcessEvaluator
-from .elastic import birch_murnaghan, relax_cell, scan_volumes
-from .electrons import ACCURACIES, Accuracy, band_gap, cell_values, force_and_stress, idealise, kmesh, starting_moments
+from .elastic import EquationOfState, birch_murnaghan, relax_cell, scan_volumes
+from .electrons import (
+    ACCURACIES,
+    DENSITY_OF_STATES,
+    ENERGIES,
+    EXTRAS,
+    Accuracy,
+    cell_values,
+    check_geometry,
+    force_and_stress,
+    idealise,
+    kmesh,
+    starting_moments,
+)
+from .hubbard import HubbardChoice, hubbard_values, hubbard_words
+from .size import Size, repeats, size_of
+from .spectrum import EMPTY_STATES_EV, read_spectrum
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,9 +47,11 @@ _INSTALL = (
     "(gpaw with the PAW data sets of gpaw-data)."
 )
 
-
 CHECKPOINT_ITERATIONS = 5
 """SCF iterations between two checkpoints of the density; writing one takes about as long as an iteration."""
+
+_MIXING = 0.05
+"""GPAW's own share of the new density in a periodic cell."""
 
 
 class GpawSettings(EvaluatorSettings):
@@ -51,6 +70,9 @@ class GpawSettings(EvaluatorSettings):
     max_steps: int = Field(default=60, ge=1, le=1000)
     symprec: float = Field(default=0.01, gt=0.0, le=0.1)
     """Å; the crystal is moved onto the symmetry found at this tolerance, in its primitive cell."""
+    hubbard: HubbardChoice = "none"
+    """`mp`: the Materials Project's U of transition metals in oxides and fluorides (`hubbard.py`). Energies with and
+    without U do not compare, so it gives no formation energies and no hull."""
 
 
 class GpawEvaluator(ProcessEvaluator[GpawSettings]):
@@ -63,6 +85,15 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
     )
     settings_type = GpawSettings
     packages: ClassVar[tuple[str, ...]] = ("gpaw", "gpaw-data", "ase", "moyopy")
+    climbs = True
+    cost_prior = 1.0
+    """From Si (2 to 16 atoms), MgO and NaCl at the fast and moderate protocols, one core of 2023."""
+    extras = EXTRAS
+
+    def __init__(self, root: Path, settings: GpawSettings | None = None) -> None:
+        super().__init__(root, settings)
+        if self.settings.hubbard != "none":
+            self.properties = self.properties - ENERGIES
 
     @property
     def accuracy(self) -> Accuracy:
@@ -76,7 +107,8 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
         """What it is, in words."""
         a = self.accuracy
         geometry = "relaxed" if self.settings.relax else "single point at the geometry given"
-        return f"PBE, plane waves {a.cutoff_ev:g} eV, k-spacing {a.kspacing:g} 1/Å (GPAW {self.version}), {geometry}"
+        code = f"plane waves {a.cutoff_ev:g} eV, k-spacing {a.kspacing:g} 1/Å (GPAW {self.version})"
+        return ", ".join(filter(None, ("PBE", hubbard_words(self.settings.hubbard), code, geometry)))
 
     def available(self) -> str | None:
         """None, or how to get GPAW and its data sets."""
@@ -89,56 +121,105 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
     def parameters(self, request: EvaluationRequest) -> dict[str, Any]:
         """Accuracy, settings, k-mesh rule, moments and the digest of each element's PAW data set."""
         changing = {"max_iterations", "relax", "fmax", "max_steps", "symprec"}
+        hubbard = hubbard_values(request.crystal, self.settings.hubbard)
         return {
             "xc": "PBE",
             "accuracy": self.accuracy.model_dump(),
             "settings": self.settings.model_dump(include=changing),
-            "moments": starting_moments(request.crystal),
+            "moments": starting_moments(request.crystal, request.properties),
             "setups": _setup_digests(request.crystal),
+            # Only where there is one: a campaign that began before there were any goes on with its keys.
+            **({"hubbard": {el: list(u) for el, u in hubbard.items()}} if hubbard else {}),
         }
 
-    def calculate(self, request: EvaluationRequest, scratch: Path) -> Outcome:
-        """Single point (or relaxation), then gap and energy curve where asked."""
-        import gpaw
+    def work(self, request: EvaluationRequest) -> float:
+        """Size of all single points of a request (see `size.py`)."""
+        return self.size(request).work * repeats(request.properties, self.settings.relax)
 
+    def size(self, request: EvaluationRequest) -> Size:
+        """Of one single point of the crystal as it is calculated."""
+        crystal = idealise(request.crystal, self.settings.symprec)
+        spins = 2 if any(starting_moments(crystal, request.properties)) else 1
+        return size_of(crystal, self.accuracy.cutoff_ev, self.accuracy.kspacing, spins)
+
+    def deck(self, request: EvaluationRequest) -> str:
+        """The call of GPAW, and what is set on the atoms, as Python."""
+        crystal = idealise(request.crystal, self.settings.symprec)
+        moments = starting_moments(crystal, request.properties)
+        lines = [f"    {name}={value!r}," for name, value in self._keywords(crystal, request).items()]
+        call = "\n".join(["atoms.calc = GPAW(", *lines, ")"])
+        return f"atoms.set_initial_magnetic_moments({moments})\n{call}" if any(moments) else call
+
+    def calculate(self, request: EvaluationRequest, scratch: Path) -> Outcome:
+        """Single point (or relaxation), then what was asked for."""
         lacking = sorted(el for el, digest in _setup_digests(request.crystal).items() if digest == "missing")
         if lacking:
-            raise CalculationFailed(f"no PBE PAW data set for {', '.join(lacking)} in gpaw-data")
+            raise CalculationFailed(f"no PBE PAW data set for {', '.join(lacking)} in gpaw-data", "pseudopotential")
+        check_geometry(request.crystal)
         crystal = idealise(request.crystal, self.settings.symprec)
-        wants_gap = "band_gap" in request.properties
-        saved = None if self.checkpoint is None or self.settings.relax else self.checkpoint / "scf.gpw"
-        atoms = self._with_calculator(to_ase(crystal), crystal, scratch / "gpaw.txt", wants_gap, saved)
-        artefacts = {"output": "gpaw.txt"}
-        failure = ""
-        try:
-            if self.settings.relax:
-                relax_cell(
-                    atoms, self.settings.fmax, self.settings.max_steps, str(scratch / "relax.log"), self.checkpoint
-                )
-                crystal = from_ase(atoms)
-                artefacts["relaxation"] = "relax.log"
-            values = cell_values(crystal, float(atoms.get_potential_energy()))
-            values |= force_and_stress(atoms.get_forces(), atoms.get_stress())
-            if wants_gap:
-                gap = _gap(atoms)
-                failure = "" if gap is not None else "band gap: no empty band was calculated"
-                values |= {"band_gap": Quantity(value=gap, unit="eV")} if gap is not None else {}
-            if "bulk_modulus" in request.properties:
-                try:
-                    values["bulk_modulus"] = Quantity(value=self._bulk_modulus(atoms, crystal, scratch), unit="GPa")
-                except CalculationFailed as error:
-                    failure = str(error)  # the energy was paid for and is kept beside the reason
-        except gpaw.KohnShamConvergenceError as error:
-            limit = self.settings.max_iterations
-            raise CalculationFailed(f"SCF not converged in {limit} iterations") from error
-        return Outcome(
-            values=values, crystal=crystal if self.settings.relax else None, artefacts=artefacts, failure=failure
-        )
+        with _typed(self.settings.max_iterations):
+            return self._calculate(request, crystal, scratch)
+
+    def _calculate(self, request: EvaluationRequest, crystal: Crystal, scratch: Path) -> Outcome:
+        height = f"-{len(self.ladder.steps)}" if self.ladder.steps else ""
+        keeps = self.checkpoint is not None and not self.settings.relax
+        saved = self.checkpoint / f"scf{height}.gpw" if keeps and self.checkpoint else None
+        output = scratch / f"gpaw{height}.txt"
+        atoms = self._with_calculator(to_ase(crystal), crystal, request, output, saved)
+        artefacts = {"output": output.name}
+        if self.settings.relax:
+            relax_cell(atoms, self.settings.fmax, self.settings.max_steps, str(scratch / "relax.log"), self.checkpoint)
+            crystal = from_ase(atoms)
+            artefacts["relaxation"] = "relax.log"
+        values = cell_values(crystal, float(atoms.get_potential_energy()))
+        values |= force_and_stress(atoms.get_forces(), atoms.get_stress())
+        more, files, failure = read_spectrum(atoms, request.properties, scratch)
+        values |= more
+        artefacts |= files
+        kind: FailureKind = "output" if failure else ""
+        if "bulk_modulus" in request.properties:
+            try:
+                with _typed(self.settings.max_iterations):
+                    values |= self._equation_of_state(atoms, crystal, request, scratch).values(len(crystal))
+            except CalculationFailed as error:
+                if self.ladder.offers(error.kind):
+                    raise  # all points anew, with the same numerics
+                failure, kind = str(error), error.kind  # the energy was paid for and is kept beside the reason
+        relaxed = crystal if self.settings.relax else None
+        return Outcome(values=values, crystal=relaxed, artefacts=artefacts, failure=failure, kind=kind)
+
+    def _keywords(self, crystal: Crystal, request: EvaluationRequest) -> dict[str, Any]:
+        """The arguments of GPAW, with what the ladder has changed."""
+        accuracy, numerics = self.accuracy, self.ladder.numerics
+        mode = {"name": "pw", "ecut": accuracy.cutoff_ev}
+        keywords: dict[str, Any] = {
+            "mode": mode,
+            "xc": "PBE",
+            "kpts": {"size": kmesh(crystal, accuracy.kspacing * numerics.kspacing), "gamma": True},
+            "occupations": {"name": "fermi-dirac", "width": accuracy.smearing_ev * numerics.smearing},
+            "convergence": {"energy": accuracy.energy_convergence_ev},
+            "maxiter": self.settings.max_iterations,
+        }
+        above = EMPTY_STATES_EV if DENSITY_OF_STATES in request.properties else 0.3
+        if {"band_gap", DENSITY_OF_STATES} & set(request.properties):
+            keywords["convergence"]["bands"] = f"CBM+{above}"
+        values = hubbard_values(crystal, self.settings.hubbard)
+        if values:
+            keywords["setups"] = {el: f":{u.shell[-1]},{u.value}" for el, u in values.items()}
+        if numerics.mixing != 1.0:
+            keywords["mixer"] = {"beta": _MIXING * numerics.mixing, "nmaxold": 8, "weight": 100.0}
+        if numerics.careful or numerics.lean:
+            keywords["eigensolver"] = {"name": "rmm-diis"} if numerics.lean else {"name": "dav", "niter": 4}
+        if numerics.empty_bands or DENSITY_OF_STATES in request.properties:
+            keywords["nbands"] = -(8 + 4 * len(crystal))
+        if not numerics.symmetry:
+            keywords["symmetry"] = "off"
+        return keywords
 
     def _with_calculator(
-        self, atoms: Atoms, crystal: Crystal, output: Path, bands: bool = False, saved: Path | None = None
+        self, atoms: Atoms, crystal: Crystal, request: EvaluationRequest, output: Path, saved: Path | None = None
     ) -> Atoms:
-        """The same atoms with moments and a GPAW; `bands` also converges the lowest empty ones.
+        """The same atoms with moments and a GPAW.
 
         With `saved` the density is kept in that file every few iterations, and one that is there is gone on from.
         """
@@ -148,39 +229,50 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
             calc.attach(_save, CHECKPOINT_ITERATIONS, calc, saved)
             atoms.calc = calc
             return atoms
-
-        accuracy = self.accuracy
-        moments = starting_moments(crystal)
+        moments = starting_moments(crystal, request.properties)
         if any(moments):
             atoms.set_initial_magnetic_moments(moments)
-        convergence: dict[str, float | str] = {"energy": accuracy.energy_convergence_ev}
-        if bands:
-            convergence["bands"] = "CBM+0.3"
-        atoms.calc = GPAW(
-            mode={"name": "pw", "ecut": accuracy.cutoff_ev},
-            xc="PBE",
-            kpts={"size": kmesh(crystal, accuracy.kspacing), "gamma": True},
-            occupations={"name": "fermi-dirac", "width": accuracy.smearing_ev},
-            convergence=convergence,
-            maxiter=self.settings.max_iterations,
-            txt=str(output),
-        )
+        atoms.calc = GPAW(**self._keywords(crystal, request), txt=str(output))
         if saved is not None:
             atoms.calc.attach(_save, CHECKPOINT_ITERATIONS, atoms.calc, saved)
         return atoms
 
-    def _bulk_modulus(self, atoms: Atoms, crystal: Crystal, scratch: Path) -> float:
-        """GPa, with fractional positions held; the k-mesh is that of the unscaled cell."""
+    def _equation_of_state(
+        self, atoms: Atoms, crystal: Crystal, request: EvaluationRequest, scratch: Path
+    ) -> EquationOfState:
+        """With fractional positions held; the k-mesh is that of the unscaled cell."""
+        energies_only = request.model_copy(update={"properties": ("bulk_modulus",)})
 
         def energy_at(ratio: float) -> float:
             scaled = atoms.copy()
             scaled.set_cell(np.asarray(atoms.cell) * ratio ** (1 / 3), scale_atoms=True)
-            self._with_calculator(scaled, crystal, scratch / f"gpaw-volume-{ratio:.2f}.txt")
+            self._with_calculator(scaled, crystal, energies_only, scratch / f"gpaw-volume-{ratio:.2f}.txt")
             return float(scaled.get_potential_energy())
 
         ratios, energies = scan_volumes(energy_at)
-        modulus, _, _ = birch_murnaghan(ratios * atoms.get_volume(), energies)
-        return modulus
+        return birch_murnaghan(ratios * atoms.get_volume(), energies)
+
+
+@contextmanager
+def _typed(max_iterations: int) -> Iterator[None]:
+    """What GPAW raises for an expected failure, as CalculationFailed with its kind."""
+    import gpaw
+    from gpaw.utilities import AtomsTooClose
+
+    try:
+        yield
+    except (gpaw.KohnShamConvergenceError, gpaw.PoissonConvergenceError) as error:
+        raise CalculationFailed(f"SCF not converged in {max_iterations} iterations", "scf") from error
+    except np.linalg.LinAlgError as error:
+        raise CalculationFailed(f"SCF: the eigensolver broke down ({error})", "scf") from error
+    except MemoryError as error:
+        raise CalculationFailed(f"out of memory: {error}", "memory") from error
+    except AtomsTooClose as error:
+        raise CalculationFailed(f"atoms overlap: {error}", "geometry") from error
+    except (ValueError, RuntimeError, AssertionError, gpaw.KPointError) as error:
+        if "symmetr" not in str(error).lower():
+            raise
+        raise CalculationFailed(f"GPAW: {error}", "symmetry") from error
 
 
 def _save(calc: Any, path: Path) -> None:
@@ -201,13 +293,6 @@ def _restarted(path: Path, output: Path) -> Any:
         print(f"The checkpoint {path.name} cannot be read ({error}); the calculation starts afresh.", flush=True)
         path.unlink()
         return None
-
-
-def _gap(atoms: Atoms) -> float | None:
-    calc = atoms.calc
-    spins, points = range(calc.get_number_of_spins()), range(len(calc.get_ibz_k_points()))
-    bands = [[calc.get_eigenvalues(kpt=k, spin=s) for k in points] for s in spins]
-    return band_gap(bands, float(calc.get_fermi_level()))
 
 
 def _setup_folders() -> list[Path]:

@@ -1,23 +1,27 @@
 """Durable jobs: what is known about an evaluation key, as files that outlive every process.
 
 One folder a key, `<key[:2]>/<key>/`: `request.json`, then for each attempt n `attempt-n.json` (who claimed it),
-`started-n.json` (which process calculates), `cancel-n.json` and `ended-n.json` (why it ended without a result), and
-at last `result.json`. What is not here: starting processes (`base.py`) and doing the work (`worker.py`).
+`started-n.json` (which process calculates), `cancel-n.json` and `ended-n.json` (why it ended without a result), with
+`ladder.json` (what was changed after failures), and at last `result.json`. What is not here: starting processes
+(`base.py`) and doing the work (`worker.py`).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from ..core.errors import EvaluationError
 from ..core.failpoints import passing
-from ..core.types import EvaluationRequest, Failure, Frozen, JobStatus, Observation
+from ..core.types import EvaluationRequest, Failure, FailureKind, Frozen, JobStatus, Observation
+from .ladder import Ladder
 from .process import ProcessMark, create_durably, is_alive, kill_group, mark_process, read_limited, write_durably
 from .watchdog import Heartbeat
 
@@ -47,6 +51,7 @@ class Ended(Frozen):
     """Why an attempt ended without a result, and what it cost."""
 
     reason: str
+    kind: FailureKind = "crash"
     cancelled: bool = False
     core_s: float = 0.0
     wall_s: float = 0.0
@@ -118,6 +123,14 @@ class JobStore:
         if (result.key, observation.key, result.observation_digest) != (key, key, observation.digest()):
             return None
         return observation
+
+    def order(self, batch: str) -> dict[str, Any]:
+        """The order of a worker, by its folder; empty when there is none that can be read."""
+        try:
+            found = json.loads(read_limited(self.root / batch / "order.json", MAX_JOB_FILE_BYTES) or "{}")
+        except json.JSONDecodeError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     # --- status --------------------------------------------------------------------------------
 
@@ -219,10 +232,13 @@ class JobStore:
         core_s, wall_s = self.spent(key)
         times = self.deaths(key)
         reason = f"worker died {times} time{'s' if times != 1 else ''}: {self.last_words(key)}"
+        ended, ladder = self._ended(key, self._last_attempt(key)), self.ladder(key)
+        reason = "; ".join(filter(None, (reason, ladder.words())))
         self.put_result(
             blank.model_copy(
                 update={
-                    "failure": Failure(stage="evaluate", reason=reason),
+                    "failure": Failure(stage="evaluate", reason=reason, kind=ended.kind if ended else "crash"),
+                    "ladder": ladder.steps,
                     "cost_core_s": core_s,
                     "wall_s": wall_s,
                 }
@@ -296,6 +312,14 @@ class JobStore:
     def checkpoint(self, key: str) -> Path:
         """The folder that outlives attempts, for what a calculation can go on from; gone once there is a result."""
         return self.folder(key) / "checkpoint"
+
+    def ladder(self, key: str) -> Ladder:
+        """What earlier failures of this key have changed; kept beside the result."""
+        return Ladder(self.ladder_file(key))
+
+    def ladder_file(self, key: str) -> Path:
+        """Where the steps of `ladder` are written."""
+        return self.folder(key) / "ladder.json"
 
     def _path(self, mark: str, key: str, number: int) -> Path:
         return self.folder(key) / f"{mark}-{number}.json"

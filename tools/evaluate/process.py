@@ -9,9 +9,11 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import select
 import signal
 import socket
 import tempfile
+import time
 from pathlib import Path
 
 from ..core.types import Frozen
@@ -99,6 +101,17 @@ def hold_lock(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor
+
+
+def read_until_closed(descriptor: int, deadline: float) -> bytes:
+    """What comes out of a pipe until its other end is closed, or `deadline` (of `time.monotonic`) has passed."""
+    data = b""
+    while (left := deadline - time.monotonic()) > 0 and select.select([descriptor], [], [], left)[0]:
+        chunk = os.read(descriptor, 64)
+        if not chunk:
+            break
+        data += chunk
+    return data
 
 
 def write_durably(path: Path, text: str) -> None:

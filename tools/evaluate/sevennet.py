@@ -19,9 +19,9 @@ import numpy as np
 from pydantic import Field
 
 from ..core.structure import from_ase, to_ase
-from ..core.types import EvaluationRequest, Quantity
+from ..core.types import EvaluationRequest, FailureKind, Quantity
 from .base import CalculationFailed, EvaluatorSettings, Outcome, ProcessEvaluator
-from .elastic import birch_murnaghan, relax_cell, scan_volumes
+from .elastic import EquationOfState, birch_murnaghan, relax_cell, scan_volumes
 from .electrons import cell_values
 
 if TYPE_CHECKING:
@@ -87,22 +87,26 @@ class SevenNetEvaluator(ProcessEvaluator[SevenNetSettings]):
         )
         energy = float(atoms.get_potential_energy())
         if not math.isfinite(energy):
-            raise CalculationFailed("the energy is not a finite number")
+            raise CalculationFailed("the energy is not a finite number", "output")
         crystal = from_ase(atoms)
         values = cell_values(crystal, energy)
         values["relaxation_steps"] = Quantity(value=steps, unit="dimensionless")
         if values["volume_per_atom"].value > 500.0 or values["volume_per_atom"].value < 1.0:
-            raise CalculationFailed(f"relaxed to {values['volume_per_atom'].value:.3g} Å³ per atom, which is no solid")
+            words = f"relaxed to {values['volume_per_atom'].value:.3g} Å³ per atom, which is no solid"
+            raise CalculationFailed(words, "relaxation")
         failure = ""
+        kind: FailureKind = ""
         if "bulk_modulus" in request.properties:
             try:
-                values["bulk_modulus"] = Quantity(value=self._bulk_modulus(atoms), unit="GPa")
+                values |= self._equation_of_state(atoms).values(len(atoms))
             except CalculationFailed as error:
-                failure = str(error)  # the energy was paid for and is kept beside the reason
-        return Outcome(values=values, crystal=crystal, artefacts={"relaxation": "relax.log"}, failure=failure)
+                failure, kind = str(error), error.kind  # the energy was paid for and is kept beside the reason
+        return Outcome(
+            values=values, crystal=crystal, artefacts={"relaxation": "relax.log"}, failure=failure, kind=kind
+        )
 
-    def _bulk_modulus(self, relaxed: Atoms) -> float:
-        """GPa; positions are relaxed again in each scaled cell, so internal strain is accounted for."""
+    def _equation_of_state(self, relaxed: Atoms) -> EquationOfState:
+        """Positions are relaxed again in each scaled cell, so internal strain is accounted for."""
         from ase.optimize import LBFGS
 
         def energy_at(ratio: float) -> float:
@@ -111,12 +115,13 @@ class SevenNetEvaluator(ProcessEvaluator[SevenNetSettings]):
             scaled.calc = self._calculator
             optimiser = LBFGS(scaled, logfile=None, maxstep=0.1)  # type: ignore[arg-type]
             if not optimiser.run(fmax=self.settings.fmax, steps=_POSITION_STEPS):
-                raise CalculationFailed(f"bulk modulus: positions not converged at {ratio:.2f} of the volume")
+                raise CalculationFailed(
+                    f"bulk modulus: positions not converged at {ratio:.2f} of the volume", "relaxation"
+                )
             return float(scaled.get_potential_energy())
 
         ratios, energies = scan_volumes(energy_at)
-        modulus, _, _ = birch_murnaghan(ratios * relaxed.get_volume(), energies)
-        return modulus
+        return birch_murnaghan(ratios * relaxed.get_volume(), energies)
 
 
 def _weights() -> Path | None:

@@ -9,7 +9,7 @@ import os
 import time
 from pathlib import Path
 
-from ..core.types import Frozen
+from ..core.types import FailureKind, Frozen
 from .process import group_usage
 
 LOOK_S = 0.5
@@ -43,6 +43,7 @@ class Passed(Frozen):
     """A limit that was passed."""
 
     reason: str
+    kind: FailureKind
     retry: bool
     """Whether another attempt may go better: a hang, but not a calculation that is too large."""
 
@@ -85,16 +86,16 @@ class Watchdog:
     def _passed(self, wall_s: float, beat: Heartbeat) -> Passed | None:
         limits = self._limits
         if wall_s > limits.wall_s:
-            return Passed(reason=f"passed the limit of {limits.wall_s:g} s", retry=False)
+            return Passed(reason=f"passed the limit of {limits.wall_s:g} s", kind="wall", retry=False)
         if limits.core_s is not None and beat.core_s > limits.core_s:
             words = f"used up what was reserved for it: {limits.core_s:.0f} core seconds were left"
-            return Passed(reason=words, retry=False)
+            return Passed(reason=words, kind="allowance", retry=False)
         if limits.memory_mb is not None and beat.resident_mb > limits.memory_mb:
             words = f"used {beat.resident_mb:.0f} MB, memory_limit_mb is {limits.memory_mb:g}"
-            return Passed(reason=words, retry=False)
+            return Passed(reason=words, kind="memory", retry=False)
         if limits.silence_s is not None and beat.quiet_s > limits.silence_s:
             words = f"wrote nothing for {beat.quiet_s:.0f} s, silence_limit_s is {limits.silence_s:g}"
-            return Passed(reason=words, retry=True)
+            return Passed(reason=words, kind="silence", retry=True)
         return None
 
 

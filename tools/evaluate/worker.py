@@ -10,9 +10,6 @@ import argparse
 import contextlib
 import os
 import resource
-import select
-import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -22,135 +19,17 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..core.errors import EvaluationError, LodestoneError
-from ..core.types import EvaluationRequest, Failure, Frozen, JobLimits, Observation
-from .base import Outcome, ProcessEvaluator, WorkOrder
+from ..core.types import Failure, FailureKind, JobLimits, Observation
+from .base import CalculationFailed, Outcome, ProcessEvaluator, WorkOrder
+from .calculator import Answer, Calculator, Lost, Task
+from .cost import refusal
 from .job import BEAT_S, MAX_JOB_FILE_BYTES, Ended, JobStore
-from .process import ProcessMark, die_with_parent, group_usage, hold_lock, mark_process, read_limited
+from .ladder import Ladder
+from .process import die_with_parent, hold_lock, read_limited
 from .registry import create_evaluator
-from .watchdog import LOOK_S, Limits, Passed, Watchdog
+from .watchdog import Limits, Passed, Watchdog
 
 _MAX_REASON = 300
-
-
-class _Task(Frozen):
-    request: EvaluationRequest
-    scratch: str
-    checkpoint: str
-
-
-class _Answer(Frozen):
-    outcome: Outcome | None = None
-    failure: str = ""
-    core_s: float
-    """Of this task; the first one also pays for the imports."""
-
-
-class _Lost(Frozen):
-    """The calculator did not answer."""
-
-    reason: str
-    retry: bool = True
-    """Whether another attempt may go better."""
-    core_s: float
-
-
-class Calculator:
-    """A calculator process, started when needed and kept for the next task."""
-
-    def __init__(self, root: Path, order_path: Path) -> None:
-        self._command = [sys.executable, "-P", "-m", "lodestone.tools.evaluate.worker", str(root), str(order_path)]
-        self._process: subprocess.Popen[bytes] | None = None
-        self._answers = -1
-        self._spent = 0.0
-
-    def start(self) -> ProcessMark:
-        """The mark of the living calculator process, a new one where the last is gone."""
-        if self._process is not None:
-            if (mark := mark_process(self._process.pid)) is not None:
-                return mark
-            self._bury()
-        receive, send = os.pipe()
-        self._process = subprocess.Popen(
-            [*self._command, "--calculate", str(send)],
-            stdin=subprocess.PIPE,
-            pass_fds=(send,),
-            process_group=0,
-        )
-        os.close(send)
-        self._answers, self._spent = receive, 0.0
-        mark = mark_process(self._process.pid, or_zombie=True)
-        if mark is None:
-            raise EvaluationError("This process cannot see its own children in /proc.", "Mount /proc as usual.")
-        return mark
-
-    @property
-    def group(self) -> tuple[int, float]:
-        """Process group, and core seconds that it has used for earlier tasks."""
-        if self._process is None:
-            raise EvaluationError("There is no calculator.", "Call start() first.")
-        return self._process.pid, self._spent
-
-    def ask(self, task: _Task, look: Callable[[], Passed | None]) -> _Answer | _Lost:
-        """Do one task; `look` is called every half second, and ends the process by naming a passed limit."""
-        process = self._process
-        if process is None or process.stdin is None:
-            raise EvaluationError("The calculator was asked before it was started.", "Call start() first.")
-        try:
-            process.stdin.write(task.model_dump_json().encode() + b"\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            return self._bury()
-        data = b""
-        while not data.endswith(b"\n"):
-            if not select.select([self._answers], [], [], LOOK_S)[0]:
-                passed = look()
-                if passed is None:
-                    continue
-                core_s = group_usage(process.pid)[0] - self._spent
-                self._bury()
-                return _Lost(reason=passed.reason, retry=passed.retry, core_s=max(core_s, 0.0))
-            chunk = os.read(self._answers, 65536)
-            data += chunk
-            if not chunk or len(data) > MAX_JOB_FILE_BYTES:
-                return self._bury()
-        try:
-            answer = _Answer.model_validate_json(data)
-        except ValidationError:
-            lost = self._bury()
-            return lost.model_copy(update={"reason": f"the calculation answered nonsense: {data[:60]!r}"})
-        self._spent += answer.core_s
-        return answer
-
-    def stop(self) -> None:
-        """End the process, if there is one."""
-        if self._process is not None:
-            self._bury()
-
-    def _bury(self) -> _Lost:
-        """Kill what is left of the process with all that it started, and say how it ended."""
-        process = self._process
-        if process is None:
-            raise EvaluationError("There is no calculator to end.", "Call start() first.")
-        _wait_for_exit(process.pid)  # a crash closes the pipe a moment before the process is gone
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # not reaped yet, so the number is still this group's
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        os.close(self._answers)
-        core_s = usage.ru_utime + usage.ru_stime - self._spent
-        self._process, self._answers = None, -1
-        code = process.returncode
-        how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-        return _Lost(reason=f"the calculation's process ended: {how}", core_s=max(core_s, 0.0))
-
-
-def _wait_for_exit(pid: int, seconds: float = 0.2) -> None:
-    deadline = time.monotonic() + seconds
-    while mark_process(pid) is not None and time.monotonic() < deadline:
-        time.sleep(0.01)
 
 
 def supervise(root: Path, order_path: Path, ready: int | None) -> None:
@@ -189,29 +68,39 @@ def _attempt(
     if not store.start(key, number, calculator.start()):
         store.end(key, number, Ended(reason="cancelled before it began", cancelled=True))
         return None
+    limits = _limits(store, evaluator, key, allowed)
+    refused = refusal(evaluator, request, limits)
+    if refused:
+        blank = evaluator.blank(key, request)
+        too_large = blank.model_copy(update={"failure": Failure(stage="evaluate", reason=refused, kind="too_large")})
+        _keep_trying(evaluator, lambda: store.put_result(too_large))
+        return None
     begin = time.monotonic()
     scratch = store.scratch(key, number)
-    look = _Look(store, key, Watchdog(number, calculator.group[0], scratch, _limits(store, evaluator, key, allowed),
-                                      calculator.group[1]))  # fmt: skip
+    look = _Look(store, key, Watchdog(number, calculator.group[0], scratch, limits, calculator.group[1]))
     look()
-    answer = calculator.ask(_Task(request=request, scratch=str(scratch), checkpoint=str(store.checkpoint(key))), look)
+    ladder = str(store.ladder_file(key)) if evaluator.climbs else ""
+    task = Task(request=request, scratch=str(scratch), checkpoint=str(store.checkpoint(key)), ladder=ladder)
+    answer = calculator.ask(task, look)
     wall_s = time.monotonic() - begin
     cancelled = store.is_cancelled(key, number)
-    if isinstance(answer, _Lost) and (cancelled or answer.retry):
+    if isinstance(answer, Lost) and not cancelled and not answer.retry and evaluator.climbs:
+        answer = answer.model_copy(update={"retry": store.ladder(key).climb(answer.kind, answer.reason)})
+    if isinstance(answer, Lost) and (cancelled or answer.retry):
         reason = "cancelled" if cancelled else answer.reason
-        store.end(key, number, Ended(reason=reason, cancelled=cancelled, core_s=answer.core_s, wall_s=wall_s))
+        ended = Ended(reason=reason, kind=answer.kind, cancelled=cancelled, core_s=answer.core_s, wall_s=wall_s)
+        store.end(key, number, ended)
         if cancelled:
             return None
         if store.deaths(key) < evaluator.settings.max_attempts:
             return store.claim(key, batch)
         _keep_trying(evaluator, lambda: store.give_up(key, evaluator.blank(key, request)))
         return None
-    outcome = answer.outcome if isinstance(answer, _Answer) else None
-    reason = answer.reason if isinstance(answer, _Lost) else answer.failure
+    outcome = answer.outcome if isinstance(answer, Answer) else None
+    reason = answer.reason if isinstance(answer, Lost) else answer.failure
     core_s, waited_s = store.spent_before(key, number)
-    result = _fill(
-        evaluator.blank(key, request), outcome, reason, core_s + answer.core_s, waited_s + wall_s, scratch, store
-    )
+    result = _fill(evaluator.blank(key, request), outcome, (reason, answer.kind), store.ladder(key), scratch, store)
+    result = result.model_copy(update={"cost_core_s": core_s + answer.core_s, "wall_s": waited_s + wall_s})
     _keep_trying(evaluator, lambda: store.put_result(result))
     return None
 
@@ -261,25 +150,26 @@ def _keep_trying(evaluator: ProcessEvaluator, write: Callable[[], None]) -> None
 def _fill(
     blank: Observation,
     outcome: Outcome | None,
-    reason: str,
-    core_s: float,
-    wall_s: float,
+    why: tuple[str, FailureKind],
+    ladder: Ladder,
     scratch: Path,
     store: JobStore,
 ) -> Observation:
     where = scratch.relative_to(store.root)
-    if outcome is not None:
-        reason = reason or outcome.failure
+    reason, kind = why
+    if outcome is not None and not reason:
+        reason, kind = outcome.failure, outcome.kind
         if not reason and "energy_per_atom" not in outcome.values:
-            reason = "the calculation ended without an energy"
+            reason, kind = "the calculation ended without an energy", "output"
+    failure = "; ".join(filter(None, (reason, ladder.words())))
     return blank.model_copy(
         update={
             "values": outcome.values if outcome else {},
             "crystal": outcome.crystal if outcome else None,
             "artefacts": {what: str(where / file) for what, file in outcome.artefacts.items()} if outcome else {},
-            "failure": Failure(stage="evaluate", reason=reason) if reason else None,
-            "cost_core_s": core_s,
-            "wall_s": wall_s,
+            "failure": Failure(stage="evaluate", reason=failure, kind=kind) if reason else None,
+            "ladder": ladder.steps,
+            "method": "; ".join((blank.method, *ladder.physics)) if outcome else blank.method,
         }
     )
 
@@ -292,28 +182,45 @@ def calculate(root: Path, order_path: Path, answers: int) -> None:
     prepared = False
     spent = 0.0
     for line in sys.stdin:
-        task = _Task.model_validate_json(line)
+        task = Task.model_validate_json(line)
         outcome, failure = None, ""
+        kind: FailureKind = ""
         try:
             if not prepared:
                 evaluator.prepare()
                 prepared = True
             evaluator.checkpoint = Path(task.checkpoint)
-            outcome = evaluator.calculate(task.request, Path(task.scratch))
+            evaluator.ladder = Ladder(Path(task.ladder) if task.ladder else None)
+            outcome = _climb(evaluator, task)
         except LodestoneError as error:
             failure = str(error)[:_MAX_REASON]
+            kind = error.kind if isinstance(error, CalculationFailed) else ""
+        except ValidationError as error:  # a number that is none
+            failure, kind = f"{type(error).__name__}: {error}"[:_MAX_REASON], "output"
         except Exception as error:  # noqa: BLE001 (a DFT code may raise anything; it becomes the failure's reason)
             traceback.print_exc()
             failure = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+            kind = "memory" if isinstance(error, MemoryError) else "crash"
         total = sum(
             usage.ru_utime + usage.ru_stime
             for usage in (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
         )
-        answer = _Answer(outcome=outcome, failure=failure, core_s=total - spent)
+        answer = Answer(outcome=outcome, failure=failure, kind=kind, core_s=total - spent)
         spent = total
         data = memoryview(answer.model_dump_json().encode() + b"\n")
         while data:
             data = data[os.write(answers, data) :]
+
+
+def _climb(evaluator: ProcessEvaluator, task: Task) -> Outcome:
+    """Calculate, and after a failure that the ladder has a step against calculate again with it."""
+    while True:
+        try:
+            return evaluator.calculate(task.request, Path(task.scratch))
+        except CalculationFailed as error:
+            if not evaluator.ladder.climb(error.kind, str(error)):
+                raise
+            print(f"{error}: {evaluator.ladder.steps[-1].change}", flush=True)
 
 
 def _read_order(path: Path) -> WorkOrder:

@@ -30,6 +30,7 @@ class FaultyCalculationForTests(ProcessEvaluator[FaultySettings]):
     properties = frozenset({"formation_energy", "energy_above_hull"})
     settings_type = FaultySettings
     packages = ("faulty-evaluator",)
+    climbs = True
 
     @property
     def method(self) -> str:
@@ -100,6 +101,18 @@ class FaultyCalculationForTests(ProcessEvaluator[FaultySettings]):
             os.kill(os.getpid(), signal.SIGSEGV)
         elif deed == "raise":
             raise ZeroDivisionError("on purpose")
+        elif deed == "needscare":
+            if not self.ladder.numerics.careful:
+                raise CalculationFailed("SCF not converged in 3 iterations", "scf")
+        elif deed == "needssmearing":
+            if self.ladder.numerics.smearing == 1.0:
+                raise CalculationFailed("SCF not converged in 3 iterations", "scf")
+        elif deed == "never":
+            raise CalculationFailed("SCF not converged in 3 iterations", "scf")
+        elif deed == "carehangs":
+            if not self.ladder.numerics.careful:
+                raise CalculationFailed("SCF not converged in 3 iterations", "scf")
+            time.sleep(600)
         elif deed == "fail":
             raise CalculationFailed("SCF not converged in 3 iterations")
         (scratch / "out.txt").write_text("done")

@@ -34,27 +34,28 @@ def outcome(evaluator: ProcessEvaluator[Any], request: EvaluationRequest, wait: 
 
 
 @pytest.mark.parametrize(
-    ("deed", "settings", "limits", "reason"),
+    ("deed", "settings", "limits", "reason", "kind"),
     [
-        ("hang", {"wall_limit_s": 1.0}, {}, "passed the limit of 1 s"),
-        ("hang", {"wall_limit_s": 60.0}, {"wall_s": 1.0}, "passed the limit of 1 s"),
-        ("memory", {"memory_limit_mb": 250.0}, {}, "memory_limit_mb is 250"),
-        ("burnforever", {}, {"core_s": 1.5}, "used up what was reserved"),
-        ("exit", {"max_attempts": 1}, {}, "exit status 0"),
-        ("junk", {"max_attempts": 1}, {}, "answered nonsense"),
-        ("truncated", {"max_attempts": 1}, {}, "exit status 0"),
-        ("crash", {"max_attempts": 1}, {}, "signal 11"),
-        ("nan", {}, {}, "finite"),
-        ("inf", {}, {}, "finite"),
-        ("nothing", {}, {}, "without an energy"),
+        ("hang", {"wall_limit_s": 1.0}, {}, "passed the limit of 1 s", "wall"),
+        ("hang", {"wall_limit_s": 60.0}, {"wall_s": 1.0}, "passed the limit of 1 s", "wall"),
+        ("memory", {"memory_limit_mb": 250.0}, {}, "memory_limit_mb is 250", "memory"),
+        ("burnforever", {}, {"core_s": 1.5}, "used up what was reserved", "allowance"),
+        ("exit", {"max_attempts": 1}, {}, "exit status 0", "crash"),
+        ("junk", {"max_attempts": 1}, {}, "answered nonsense", "output"),
+        ("truncated", {"max_attempts": 1}, {}, "exit status 0", "crash"),
+        ("crash", {"max_attempts": 1}, {}, "signal 11", "crash"),
+        ("nan", {}, {}, "finite", "output"),
+        ("inf", {}, {}, "finite", "output"),
+        ("nothing", {}, {}, "without an energy", "output"),
     ],
 )
 def test_each_way_to_fail_has_its_reason(
-    faulty: Any, request_for: Make, wait_until: Wait, deed: str, settings: Any, limits: Any, reason: str
+    faulty: Any, request_for: Make, wait_until: Wait, deed: str, settings: Any, limits: Any, reason: str, kind: str
 ) -> None:
     found = outcome(faulty(**settings), request_for(deed), wait_until, **limits)
     assert found.failure is not None
     assert reason in found.failure.reason
+    assert found.failure.kind == kind
     assert "energy_per_atom" not in found.values
 
 

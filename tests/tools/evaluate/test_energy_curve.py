@@ -34,10 +34,11 @@ def test_a_curve_of_the_textbook_form_gives_back_its_modulus(
     v0: float, b0: float, b1: float, e0: float, shift: float
 ) -> None:
     volumes = v0 * (1 + shift + np.linspace(-0.06, 0.06, N_VOLUMES))
-    modulus, volume, residual = birch_murnaghan(volumes, _birch(volumes, v0, b0, b1, e0))
-    assert modulus == pytest.approx(b0, rel=1e-3)
-    assert volume == pytest.approx(v0, rel=1e-4)
-    assert residual < 1e-6
+    fit = birch_murnaghan(volumes, _birch(volumes, v0, b0, b1, e0))
+    assert fit.bulk_modulus == pytest.approx(b0, rel=1e-3)
+    assert fit.volume == pytest.approx(v0, rel=1e-4)
+    assert fit.derivative == pytest.approx(b1, abs=0.02)
+    assert fit.residual < 1e-6
 
 
 def test_the_fit_agrees_with_pymatgen_on_a_noisy_curve() -> None:
@@ -46,18 +47,31 @@ def test_the_fit_agrees_with_pymatgen_on_a_noisy_curve() -> None:
     volumes = 40.0 * np.linspace(0.94, 1.06, 7)
     energies = _birch(volumes, 40.5, 95.0, 4.2, -10.0) + np.random.default_rng(1).normal(0, 2e-4, 7)
     theirs = EOS("birch_murnaghan").fit(volumes, energies)
-    modulus, volume, residual = birch_murnaghan(volumes, energies)
-    assert modulus == pytest.approx(float(theirs.b0_GPa), rel=2e-3)
-    assert volume == pytest.approx(float(theirs.v0), rel=1e-4)
-    assert 1e-5 < residual < 1e-3
+    ours = birch_murnaghan(volumes, energies)
+    assert ours.bulk_modulus == pytest.approx(float(theirs.b0_GPa), rel=2e-3)
+    assert ours.volume == pytest.approx(float(theirs.v0), rel=1e-4)
+    assert ours.derivative == pytest.approx(float(theirs.b1), rel=0.01)
+    assert 1e-5 < ours.residual < 1e-3
+
+
+def test_the_deviations_of_the_fit_are_those_of_many_noisy_curves() -> None:
+    volumes, rng = 40.0 * np.linspace(0.94, 1.06, 9), np.random.default_rng(2)
+    clean = _birch(volumes, 40.3, 95.0, 4.5, -10.0)
+    fits = [birch_murnaghan(volumes, clean + rng.normal(0, 1e-4, 9)) for _ in range(400)]
+    for name in ("bulk_modulus", "volume", "derivative"):
+        scatter = float(np.std([getattr(fit, name) for fit in fits]))
+        told = float(np.sqrt(np.mean([getattr(fit, f"{name}_std") ** 2 for fit in fits])))
+        assert told == pytest.approx(scatter, rel=0.15), name
 
 
 def test_the_modulus_does_not_depend_on_the_size_of_the_cell_or_the_zero_of_energy() -> None:
     volumes = 40.0 * np.linspace(0.94, 1.06, 7)
     energies = _birch(volumes, 40.0, 150.0, 4.5, -10.0)
-    one = birch_murnaghan(volumes, energies)[0]
-    four = birch_murnaghan(4 * volumes, 4 * energies + 1000.0)[0]
-    assert four == pytest.approx(one, rel=1e-6)
+    one = birch_murnaghan(volumes, energies)
+    four = birch_murnaghan(4 * volumes, 4 * energies + 1000.0)
+    assert four.bulk_modulus == pytest.approx(one.bulk_modulus, rel=1e-6)
+    assert four.derivative == pytest.approx(one.derivative, rel=1e-6)
+    assert four.values(4)["equilibrium_volume_per_atom"].value == pytest.approx(one.volume)
 
 
 def test_a_curve_without_a_minimum_is_a_failure_with_a_reason() -> None:

@@ -14,7 +14,7 @@ from lodestone.tools.core.errors import EvaluationError
 from lodestone.tools.core.structure import from_ase
 from lodestone.tools.core.types import EvaluationRequest, JobStatus, Observation
 from lodestone.tools.evaluate.base import CalculationFailed
-from lodestone.tools.evaluate.espresso import check_output
+from lodestone.tools.evaluate.espresso_output import check_output
 from lodestone.tools.evaluate.registry import create_evaluator
 
 CARBON = Path("/usr/share/doc/quantum-espresso/examples/XSpectra/pseudo/C_PBE_TM_2pj.UPF.gz")
@@ -101,3 +101,46 @@ def test_a_run_that_did_not_end_well_is_told_by_its_output(tmp_path: Path, text:
     output.write_text(text)
     with pytest.raises(CalculationFailed, match=reason):
         check_output(output, code, 100)
+
+
+SILICON = Path("/usr/share/espresso/pseudo/Si.pbe-rrkj.UPF")
+needs_silicon = pytest.mark.skipif(
+    shutil.which("pw.x") is None or not SILICON.is_file(), reason="pw.x or the Si of quantum-espresso-data is missing"
+)
+
+
+@pytest.fixture(scope="module")
+def silicon_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Observation, Path]:
+    """Silicon with everything that can be asked for, and the folder of the jobs."""
+    root = tmp_path_factory.mktemp("silicon")
+    (root / "pseudo").mkdir()
+    shutil.copy(SILICON, root / "pseudo")
+    request = EvaluationRequest(
+        candidate_id="Si",
+        crystal=from_ase(bulk("Si", "diamond", a=5.47)),
+        properties=("band_gap", "bulk_modulus", "density_of_states"),
+    )
+    settings = {"pseudo_dir": str(root / "pseudo"), "cutoff_ry": 30.0}
+    return _evaluate(root / "jobs", request, **settings), root / "jobs"
+
+
+@needs_silicon
+def test_silicon_is_that_of_pbe(silicon_run: tuple[Observation, Path]) -> None:
+    values = silicon_run[0].values
+    assert silicon_run[0].failure is None
+    assert 0.45 < values["band_gap"].value < 0.75  # PBE 0.6 eV, indirect
+    assert values["band_gap_direct"].value == pytest.approx(2.56, abs=0.1)  # at Gamma
+    assert values["bulk_modulus"].value == pytest.approx(88.8, rel=0.05)  # GPa
+    assert values["bulk_modulus_derivative"].value == pytest.approx(4.3, abs=0.4)
+    assert values["equilibrium_volume_per_atom"].value == pytest.approx(20.45, rel=0.01)  # all-electron PBE, Å³
+    assert values["bulk_modulus"].std is not None
+
+
+@needs_silicon
+def test_the_density_of_states_of_silicon_holds_its_electrons(silicon_run: tuple[Observation, Path]) -> None:
+    import numpy as np
+
+    observation, root = silicon_run
+    energies, states = np.genfromtxt(root / observation.artefacts["density of states"], delimiter=",", skip_header=1).T
+    below = energies <= 0.0
+    assert float(states[below].sum() * (energies[1] - energies[0])) == pytest.approx(8.0, abs=0.3)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("gpaw") is None, reason
 CRYSTALS = {
     "NaCl": (from_ase(bulk("NaCl", "rocksalt", a=5.64)), ("band_gap",)),
     "Si": (from_ase(bulk("Si", "diamond", a=5.47)), ("band_gap",)),
-    "Al": (from_ase(bulk("Al", "fcc", a=4.04)), ("band_gap",)),
+    "Al": (from_ase(bulk("Al", "fcc", a=4.04)), ("band_gap", "density_of_states")),
     "Si8": (from_ase(bulk("Si", "diamond", a=5.47, cubic=True)), ()),
 }
 
@@ -62,12 +62,18 @@ def test_gaps_are_those_of_pbe(observations: dict[str, Observation]) -> None:
     assert gap["NaCl"] == pytest.approx(5.1, abs=0.25)  # PBE at the experimental lattice: 5.0 to 5.2 eV
     assert 0.45 < gap["Si"] < 0.85  # PBE 0.6 eV, a little more on a mesh that misses the conduction minimum
     assert gap["Al"] == 0.0
+    direct = {name: o.values["band_gap_direct"].value for name, o in observations.items() if "band_gap" in o.values}
+    assert direct["NaCl"] == pytest.approx(gap["NaCl"], abs=1e-3), "rock salt has a direct gap at Gamma"
+    assert direct["Si"] == pytest.approx(2.56, abs=0.1)  # PBE, Gamma to Gamma: 2.56 eV
+    assert "density of states" in observations["Al"].artefacts
 
 
 def test_bulk_modulus_of_silicon_is_that_of_pbe(tmp_path: Path) -> None:
     request = EvaluationRequest(candidate_id="Si", crystal=CRYSTALS["Si"][0], properties=("bulk_modulus",))
     silicon = _evaluate(tmp_path, {"Si": request}, kspacing=0.7)["Si"]
     assert silicon.values["bulk_modulus"].value == pytest.approx(88.8, rel=0.08)  # PBE, GPa
+    assert silicon.values["equilibrium_volume_per_atom"].value == pytest.approx(20.45, rel=0.03)  # PBE, Å³
+    assert silicon.values["eos_residual"].value < 1e-3
 
 
 def test_energy_per_atom_does_not_depend_on_the_cell(observations: dict[str, Observation]) -> None:
@@ -87,15 +93,23 @@ def test_an_scf_that_does_not_converge_is_a_failure_that_cost_something(tmp_path
     unknown = EvaluationRequest(
         candidate_id="Pu", crystal=Crystal(lattice=box, species=("Pu",), frac_coords=((0, 0, 0),)), properties=()
     )
-    found = _evaluate(tmp_path, {"H2": request, "Pu": unknown}, max_iterations=1)
+    close = molecule.model_copy(update={"frac_coords": ((0.0, 0.0, 0.0), (0.04, 0.0, 0.0))})
+    overlap = request.model_copy(update={"candidate_id": "overlap", "crystal": close})
+    found = _evaluate(tmp_path, {"H2": request, "Pu": unknown, "overlap": overlap}, max_iterations=1)
     failure = found["H2"].failure
     assert failure is not None
-    assert failure.reason.startswith("SCF not converged in 1 iterations")
+    assert failure.reason.startswith("SCF not converged in 1 iterations; tried: density mixed")
+    assert failure.kind == "scf"
+    assert len(found["H2"].ladder) == 4
     assert found["H2"].cost_core_s > 0.1
     assert found["H2"].values == {}
     failure = found["Pu"].failure
     assert failure is not None
     assert "no PBE PAW data set for Pu" in failure.reason
+    assert failure.kind == "pseudopotential"
+    failure = found["overlap"].failure
+    assert failure is not None
+    assert failure.kind == "geometry"
 
 
 def test_a_killed_calculation_goes_on_from_its_density(tmp_path: Path, observations: dict[str, Observation]) -> None:

@@ -1,4 +1,4 @@
-"""k-meshes, gaps of spectra and symmetrised cells, on cases whose answer is known by hand."""
+"""k-meshes, moments, symmetrised cells and cells that are none, on cases whose answer is known by hand."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from hypothesis import strategies as st
 
 from lodestone.tools.core.structure import from_ase, volume
 from lodestone.tools.core.types import Crystal
+from lodestone.tools.evaluate.base import CalculationFailed
 from lodestone.tools.evaluate.electrons import (
     ACCURACIES,
     HIGH_SPIN_MOMENTS,
-    band_gap,
     cell_values,
+    check_geometry,
     idealise,
     kmesh,
     starting_moments,
 )
-
-METAL, INSULATOR = [[-1.0, 0.5], [-0.5, -0.1]], [[-2.0, 3.0], [-1.0, 2.5]]
 
 
 def _crystal(a: float, b: float, c: float, *species: str) -> Crystal:
@@ -50,30 +49,6 @@ def test_accuracies_get_finer() -> None:
     assert fast.kspacing > moderate.kspacing > precise.kspacing
 
 
-def test_gap_is_indirect_and_zero_where_a_band_crosses_the_fermi_level() -> None:
-    assert band_gap([INSULATOR], 0.0) == pytest.approx(3.5)
-    assert band_gap([METAL], 0.0) == 0.0
-    assert band_gap([[[-2.0], [-1.0]]], 0.0) is None, "no empty band"
-
-
-def test_gap_of_two_spins_is_between_the_highest_and_lowest_of_both() -> None:
-    assert band_gap([INSULATOR, [[-3.0, 1.0], [-0.5, 2.0]]], 0.0) == pytest.approx(1.5)
-    assert band_gap([INSULATOR, METAL], 0.0) == 0.0, "a half metal conducts"
-    overlapping = [[[-2.0, 3.0], [-1.0, 2.5]], [[-2.0, 3.0], [-1.0, 2.0]]]
-    assert band_gap(overlapping, 0.0) == pytest.approx(3.0)
-
-
-@settings(max_examples=50, deadline=None)
-@given(shift=st.floats(-50, 50), seed=st.integers(0, 100))
-def test_gap_does_not_depend_on_the_zero_of_energy_or_the_order_of_bands(shift: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    bands = np.concatenate([rng.uniform(-5, -1, (2, 4, 3)), rng.uniform(1, 5, (2, 4, 2))], axis=2)
-    gap = band_gap(bands, 0.0)
-    assert gap is not None
-    assert gap >= 2.0
-    assert band_gap(rng.permuted(bands, axis=2) + shift, shift) == pytest.approx(gap, abs=1e-9)
-
-
 def test_magnets_start_magnetic_and_oxygen_only_on_its_own() -> None:
     assert starting_moments(_crystal(4, 4, 4, "Fe", "O")) == [HIGH_SPIN_MOMENTS["Fe"], 0.0]
     assert starting_moments(_crystal(4, 4, 4, "O", "O")) == [1.0, 1.0]
@@ -95,3 +70,25 @@ def test_density_of_rock_salt_is_the_published_one() -> None:
     assert values["density"].value == pytest.approx(2.163, abs=0.003)  # X-ray density, g/cm³
     assert values["energy_per_atom"].value == pytest.approx(-3.4)
     assert values["volume_per_atom"].value == pytest.approx(5.6402**3 / 8)
+
+
+def test_a_magnetisation_that_is_asked_for_gets_spin_to_begin_with() -> None:
+    assert starting_moments(_crystal(4, 4, 4, "Al", "Al"), ("magnetization",)) == [1.0, 1.0]
+    assert starting_moments(_crystal(4, 4, 4, "Fe", "O"), ("magnetization",)) == [HIGH_SPIN_MOMENTS["Fe"], 0.0]
+
+
+def test_atoms_that_overlap_are_told_before_a_code_is_started() -> None:
+    cube = ((4.0, 0.0, 0.0), (0.0, 4.0, 0.0), (0.0, 0.0, 4.0))
+    close = Crystal(lattice=cube, species=("Na", "Cl"), frac_coords=((0.0, 0.0, 0.0), (0.95, 0.0, 0.0)))
+    with pytest.raises(CalculationFailed, match=r"Na and Cl are 0\.20 Å apart|Cl and Na are 0\.20 Å apart") as caught:
+        check_geometry(close)
+    assert caught.value.kind == "geometry"
+    for name, structure, a in (("Si", "diamond", 5.43), ("Al", "fcc", 4.05), ("C", "diamond", 3.57)):
+        check_geometry(from_ase(bulk(name, structure, a=a)))
+    bond = Crystal(lattice=cube, species=("H", "H"), frac_coords=((0.0, 0.0, 0.0), (0.185, 0.0, 0.0)))
+    check_geometry(bond)  # 0.74 Å, the shortest bond
+    flat = Crystal(
+        lattice=((4.0, 0.0, 0.0), (0.0, 0.01, 0.0), (0.0, 0.0, 4.0)), species=("Si",), frac_coords=((0, 0, 0),)
+    )
+    with pytest.raises(CalculationFailed, match="holds 1 atoms"):
+        check_geometry(flat)
