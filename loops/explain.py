@@ -1,4 +1,7 @@
-"""Why a crystal was chosen, or was not: five lines, every number from the ledger."""
+"""Why a crystal was chosen, or was not: five lines, every number from the ledger.
+
+A sixth line lists what was tried where its calculation failed at first.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +50,7 @@ def explain(directory: Path, which: str = "") -> Explanation:
         _why(row, evaluation, knowledge),
         _numbers(row, evaluation, knowledge),
         _plan(ledger, evaluation.round if evaluation else row.round),
+        *_ladder(evaluation),
     ]
     return Explanation(
         candidate_id=identity,
@@ -139,6 +143,17 @@ def _plan(ledger: Ledger, number: int) -> str:
     if plan is None:
         return f"Round {number} has no plan."
     return f"Plan of round {number} ({plan.decided_by or 'policy'}): {plan.reason}"
+
+
+def _ladder(evaluation: EvaluationRow | None) -> list[str]:
+    """What was tried after failures of the calculation, in order; no line where nothing was."""
+    if evaluation is None or evaluation.observation is None or not evaluation.observation.ladder:
+        return []
+    steps = [
+        f"{step.change} (because of {step.because}{'; this changes the physics' * bool(step.physics)})"
+        for step in evaluation.observation.ladder
+    ]
+    return [f"Tried after failures: {'; then '.join(steps)}."]
 
 
 def _with_std(value: Quantity) -> str:

@@ -13,7 +13,9 @@ from lodestone.loops.cli import main
 from lodestone.loops.explain import explain
 from lodestone.loops.knowledge import Knowledge
 from lodestone.loops.ledger import Ledger
+from lodestone.loops.ledger.rows import EvaluationRow
 from lodestone.tools.core.errors import LedgerError
+from lodestone.tools.core.types import LadderStep
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,28 @@ def test_one_that_waits_says_so(campaign: Path) -> None:
 def test_one_that_is_not_there_is_an_error_that_says_what_to_give(campaign: Path, which: str) -> None:
     with pytest.raises(LedgerError, match="No crystal"):
         explain(campaign, which)
+
+
+def test_what_was_tried_after_failures_is_a_line_of_its_own(campaign: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = explain(campaign).key
+    steps = (
+        LadderStep(change="density mixed at a fifth of the strength", because="scf: SCF not converged"),
+        LadderStep(change="smearing twice as wide", because="scf: SCF not converged", physics="wider smearing"),
+    )
+    read = Ledger.evaluations
+
+    def with_steps(ledger: Ledger, *arguments: object) -> list[EvaluationRow]:
+        rows = list(read(ledger, *arguments))  # type: ignore[arg-type]
+        for row in rows:
+            if row.key == key and row.observation is not None:
+                row.observation = row.observation.model_copy(update={"ladder": steps})
+        return rows
+
+    monkeypatch.setattr(Ledger, "evaluations", with_steps)
+    assert explain(campaign).lines[5:] == (
+        "Tried after failures: density mixed at a fifth of the strength (because of scf: SCF not converged); "
+        "then smearing twice as wide (because of scf: SCF not converged; this changes the physics).",
+    )
 
 
 def test_the_command(campaign: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,7 @@ def _evaluate(tmp_path: Path, command: str) -> Observation:
     [
         ("\x00\x01 all is well \xff\n" + DONE, 0, "output", "pw.x"),
         ("!    total energy              =     -15.8 Ry\n", 0, "output", "before the job was done"),
+        ("!    total energy              =             NaN Ry\n" + DONE, 0, "output", "pw.x"),
         ("     convergence NOT achieved after 100 iterations: stopping\n", 2, "scf", "tried: density mixed"),
     ],
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ase.build import bulk
 
+from benchmarks.published_values import GAPS, SOLIDS
 from lodestone.tools.core.errors import EvaluationError
 from lodestone.tools.core.structure import from_ase
 from lodestone.tools.core.types import EvaluationRequest, JobStatus, Observation
@@ -71,6 +72,11 @@ def test_what_cannot_be_calculated_is_a_failure_with_its_reason(tmp_path: Path, 
     ambiguous = _evaluate(tmp_path, single, pseudo_dir=str(pseudo_dir))
     assert ambiguous.failure is not None
     assert "C_PBE.UPF, c.second.upf" in ambiguous.failure.reason
+    boron = EvaluationRequest(candidate_id="B", crystal=from_ase(bulk("B", "fcc", a=2.8)), properties=())
+    missing = _evaluate(tmp_path, boron, pseudo_dir=str(pseudo_dir))
+    assert missing.failure is not None
+    assert missing.failure.kind == "pseudopotential"
+    assert "one pseudopotential for B is expected in pseudo_dir, found: none" in missing.failure.reason
 
 
 def test_without_pseudopotentials_it_says_what_to_set(tmp_path: Path) -> None:
@@ -125,14 +131,15 @@ def silicon_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Observation, 
 
 
 @needs_silicon
-def test_silicon_is_that_of_pbe(silicon_run: tuple[Observation, Path]) -> None:
-    values = silicon_run[0].values
+def test_silicon_is_that_of_all_electron_pbe(silicon_run: tuple[Observation, Path]) -> None:
+    values, published = silicon_run[0].values, SOLIDS["Si"]
+    assert published.bulk_modulus is not None
     assert silicon_run[0].failure is None
-    assert 0.45 < values["band_gap"].value < 0.75  # PBE 0.6 eV, indirect
-    assert values["band_gap_direct"].value == pytest.approx(2.56, abs=0.1)  # at Gamma
-    assert values["bulk_modulus"].value == pytest.approx(88.8, rel=0.05)  # GPa
+    assert values["band_gap"].value == pytest.approx(GAPS["Si"].fundamental.value, abs=0.1)
+    assert values["band_gap_direct"].value == pytest.approx(GAPS["Si"].direct.value, abs=0.1)  # at Gamma
+    assert values["bulk_modulus"].value == pytest.approx(published.bulk_modulus.value, rel=0.05)
     assert values["bulk_modulus_derivative"].value == pytest.approx(4.3, abs=0.4)
-    assert values["equilibrium_volume_per_atom"].value == pytest.approx(20.45, rel=0.01)  # all-electron PBE, Å³
+    assert values["equilibrium_volume_per_atom"].value == pytest.approx(published.a.value**3 / 8, rel=0.01)
     assert values["bulk_modulus"].std is not None
 
 

@@ -14,6 +14,7 @@ from lodestone.tools.evaluate.base import CalculationFailed
 from lodestone.tools.evaluate.electrons import (
     ACCURACIES,
     HIGH_SPIN_MOMENTS,
+    at_symmetry_origin,
     cell_values,
     check_geometry,
     idealise,
@@ -92,3 +93,19 @@ def test_atoms_that_overlap_are_told_before_a_code_is_started() -> None:
     )
     with pytest.raises(CalculationFailed, match="holds 1 atoms"):
         check_geometry(flat)
+
+
+def test_the_origin_is_where_most_operations_need_no_translation() -> None:
+    silicon = idealise(from_ase(bulk("Si", "diamond", a=5.47)), 0.01)
+    moved = at_symmetry_origin(silicon)
+    assert np.allclose(moved.frac_coords, [(0, 0, 0), (0.25, 0.25, 0.25)]) or np.allclose(
+        moved.frac_coords, [(0, 0, 0), (0.75, 0.75, 0.75)]
+    )
+    distance = np.subtract(*moved.frac_coords) - np.subtract(*silicon.frac_coords)
+    assert np.allclose(distance, np.rint(distance)), "a translation of all atoms, and nothing else"
+    assert at_symmetry_origin(moved) == moved
+    salt = idealise(from_ase(bulk("NaCl", "rocksalt", a=5.64)), 0.01)
+    assert at_symmetry_origin(salt) == salt
+    lone = _crystal(3.1, 4.2, 5.3, "Na", "Cl", "K")
+    skew = lone.model_copy(update={"frac_coords": ((0.11, 0.2, 0.3), (0.52, 0.61, 0.9), (0.9, 0.4, 0.25))})
+    assert at_symmetry_origin(skew) == skew, "without symmetry no origin is better"
