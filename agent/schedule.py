@@ -10,7 +10,7 @@ import math
 
 from pydantic import Field
 
-from ..tools.core.plans import Brief, Fidelity, FidelityFacts, Focus
+from ..tools.core.plans import Brief, Fidelity, Focus
 from ..tools.core.types import Frozen
 
 IMPROVEMENT = 1e-4
@@ -24,9 +24,6 @@ CALIBRATED = 0.75
 
 CHEAP = 0.2
 """A second opinion may cost this part of an evaluation, at most."""
-
-USELESS = 0.8
-"""A second opinion that errs by more than this part of the potential's own error adds nothing."""
 
 OPINIONS = 4
 """Second opinions for each crystal that is evaluated afterwards."""
@@ -103,32 +100,48 @@ def exploration_of(brief: Brief, batch: int) -> tuple[float, str]:
 def fidelity_of(brief: Brief, batch: int) -> tuple[Fidelity | None, int, str]:
     """With which evaluator this round works, how many crystals it looks at, and why.
 
-    A cheap evaluator sorts the shortlist before the dear one is paid: where it costs a fifth or less, where it is known
-    to err less than the relaxation potential, and while it has not looked at most of the promising crystals that wait.
+    Where both may be asked, the one whose most telling question is worth more for its cost (knowledge gradient over
+    cost: Poloczek, Wang & Frazier, NeurIPS 2017). While that is not known (few crystals had both), a cheap evaluator
+    sorts the shortlist before the dear one is paid: where it costs a fifth or less, while it has not looked at most of
+    the promising crystals that wait, and as long as all its opinions cost no more than the evaluations. So one that
+    turns out to say nothing has doubled the cost of finding that out, at most.
     """
     if len(brief.fidelities) < 2:
         return None, batch, ""
     scout, judge = brief.fidelities[-2], brief.fidelities[-1]
-    wanted = OPINIONS * batch
     if brief.evaluations_left <= batch or brief.rounds_left <= 2:
         return judge.fidelity, batch, f"{judge.evaluator} decides: the end is near"
     if scout.left < 1 or (brief.round > 1 and scout.unasked < 1):
         return judge.fidelity, batch, f"{judge.evaluator} decides: no second opinions are left to ask for"
+    count = min(OPINIONS * batch, scout.left)
+    if scout.gain_per_core_h is not None and judge.gain_per_core_h is not None:
+        worth = (
+            f"the most telling question to {scout.evaluator} gains {scout.gain_per_core_h:g} {scout.gain_unit} a "
+            f"core-hour, to {judge.evaluator} {judge.gain_per_core_h:g}"
+        )
+        if scout.gain_per_core_h > judge.gain_per_core_h:
+            return scout.fidelity, count, f"{scout.evaluator} gives {count} second opinions first: {worth}"
+        return judge.fidelity, batch, f"{judge.evaluator} decides: {worth}"
+    return _by_rule(brief, batch, count)
+
+
+def _by_rule(brief: Brief, batch: int, count: int) -> tuple[Fidelity, int, str]:
+    """While too few crystals had both evaluators to say what asking is worth."""
+    scout, judge = brief.fidelities[-2], brief.fidelities[-1]
     if scout.core_s > CHEAP * judge.core_s:
         ratio = scout.core_s / max(judge.core_s, 1e-9)
         return judge.fidelity, batch, f"{judge.evaluator} decides: {scout.evaluator} costs {ratio:.2g} of it"
-    if _useless(scout):
-        return judge.fidelity, batch, (
-            f"{judge.evaluator} decides: {scout.evaluator} errs by {scout.disagreement:.3f} eV/atom, "
-            f"the potential itself by {scout.potential_disagreement:.3f}"
-        )  # fmt: skip
     if brief.round > 1 and scout.fresh >= scout.unasked:
         return judge.fidelity, batch, f"{judge.evaluator} decides among {scout.fresh} second opinions"
-    count = min(wanted, scout.left)
-    known = "" if scout.disagreement is None else f", errs by {scout.disagreement:.3f} eV/atom"
+    if scout.done * scout.core_s > (judge.done + batch) * judge.core_s:
+        return (
+            judge.fidelity,
+            batch,
+            f"{judge.evaluator} decides: {scout.done} second opinions wait for a verdict",
+        )
     return scout.fidelity, count, (
         f"{scout.evaluator} gives {count} second opinions first ({scout.core_s:g} core-s each against "
-        f"{judge.core_s:g}{known})"
+        f"{judge.core_s:g})"
     )  # fmt: skip
 
 
@@ -149,11 +162,3 @@ def focus_of(brief: Brief) -> tuple[Focus, str]:
         return Focus(), ""
     shown = ", ".join(brief.barren[:6]) + (" …" if len(brief.barren) > 6 else "")
     return focus, f"without {shown}: many crystals, none of them promising"
-
-
-def _useless(scout: FidelityFacts) -> bool:
-    return (
-        scout.disagreement is not None
-        and scout.potential_disagreement is not None
-        and scout.disagreement > USELESS * scout.potential_disagreement
-    )

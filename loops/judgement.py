@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from ..surrogate.calibration import Calibration, calibrate
-from ..surrogate.campaign_model import CampaignModel
+from ..surrogate.campaign_model import CampaignModel, PoolPoint
+from ..surrogate.fidelity import LEAST_PAIRS, SLOPES, Gains, slope_of
+from ..tools.core.plans import FidelityFacts
 from ..tools.core.properties import get_property
 from ..tools.core.types import Quantity
 from ..tools.evaluate.hull import HullEntry
@@ -30,6 +33,12 @@ BEST_PART = 0.1
 
 LEAST_BEST = 3
 """Crystals that count as promising, at least."""
+
+LEAST_COST = 1e-3
+"""Core seconds that a question costs at least, so that one which is free has a finite worth for its cost."""
+
+LEAST_GAIN = 1e-9
+"""What is expected to rise by less, in whatever unit, does not rise: two such numbers decide nothing."""
 
 LATEST = 1000
 """Predictions whose outcome says how well the surrogate is calibrated now."""
@@ -53,13 +62,49 @@ class Judgement:
         wanted = {"formation_energy" if p == "energy_above_hull" else p for p in knowledge.goal.properties}
         self._properties = tuple(p for p in MODELLED if p in wanted or p == "formation_energy")
         self.scales = {p: calibration.scale for p, calibration in calibrations(ledger, knowledge).items()}
-        self._model = CampaignModel(self._properties, seed=knowledge.goal.seed, scales=self.scales)
         self.opinions = Opinions(knowledge)
-        self._sharper = self.opinions.sharpened(self._head)
-        measurements, failed = knowledge.measurements(self._head, self._sharper)
-        former = [Inherited.model_validate(row).measurement() for row in ledger.meta("inherited", [])]
-        pool = knowledge.points(knowledge.pool, self._head, None, self._sharper)
-        self._model.fit(measurements, failed, pool, former)
+        self._former = [Inherited.model_validate(row).measurement() for row in ledger.meta("inherited", [])]
+        self._scout = self.opinions.learn(self._head)
+        self._slope, self._sharper = self._sharpened()
+        self._model = self._fitted(self._properties, self._sharper)
+
+    def _fitted(self, properties: Sequence[str], sharper: dict[str, float]) -> CampaignModel:
+        knowledge = self._knowledge
+        model = CampaignModel(properties, seed=knowledge.goal.seed, scales=self.scales)
+        measurements, failed = knowledge.measurements(self._head, sharper)
+        model.fit(measurements, failed, knowledge.points(knowledge.pool, self._head, None, sharper), self._former)
+        return model
+
+    def _sharpened(self) -> tuple[float, dict[str, float]]:
+        """How much of the second opinions is believed, and what formation energies (eV/atom) they make of the
+        potential's: the model corrects that sum.
+
+        All of it while few crystals had both evaluators; then what foretells the measured values best.
+        """
+        if self._scout is None:
+            return 0.0, {}
+        cheap = self._knowledge.cheap
+        expected = self.opinions.expected(self._scout, self._head)
+
+        def sharper(slope: float) -> dict[str, float]:
+            base = {i: cheap[i]["formation_energy"] for i in expected} if slope else {}
+            return {i: energy + slope * (expected[i] - energy) for i, energy in base.items()}
+
+        slope = 1.0
+        if self.opinions.pairs >= LEAST_PAIRS:
+            energy = ("formation_energy",)
+            slope = slope_of({s: self._fitted(energy, sharper(s)).foretold(*energy) for s in SLOPES})
+        return slope, sharper(slope)
+
+    def gains(self) -> Gains | None:
+        """What the most telling question to either evaluator is worth; None while few crystals had both."""
+        waiting = sorted(self._waiting(self._knowledge.evaluated_ids), key=lambda m: m.candidate.id)
+        if self._scout is None or self.opinions.pairs < LEAST_PAIRS or not waiting:
+            return None
+        points, best, levels = self._choosing(waiting)
+        plain = self._knowledge.points(waiting, self._head)
+        scout = self._scout.as_scout(plain, self.opinions.asked, self._slope)
+        return self._model.gains(points, self._knowledge.goal, scout, best, levels)
 
     @cached_property
     def predictions(self) -> dict[str, dict[str, Quantity]]:
@@ -84,25 +129,29 @@ class Judgement:
         """At most `batch` unevaluated pool members, the most deserving first; for a second opinion only such that
         have none."""
         knowledge = self._knowledge
-        done = knowledge.evaluated_ids | self.opinions.asked if opinion else knowledge.evaluated_ids
-        waiting = [m for m in knowledge.pool if m.candidate.id not in done and knowledge.is_asked_for(m)]
+        waiting = self._waiting(knowledge.evaluated_ids | self.opinions.asked if opinion else knowledge.evaluated_ids)
         if batch < 1 or not waiting:
             return []
-        predicted = self.predictions
-        hulls = self._predicted_hulls(predicted)
+        points, best, levels = self._choosing(waiting)
+        picks = self._model.choose(
+            points, q=batch, exploration=exploration, goal=knowledge.goal, best=best, levels=levels
+        )
+        members = {m.candidate.id: m for m in waiting}
+        return [Choice(members[p.candidate_id], self.predictions[p.candidate_id], p.reason) for p in picks]
+
+    def _waiting(self, done: set[str]) -> list[PoolMember]:
+        knowledge = self._knowledge
+        return [m for m in knowledge.pool if m.candidate.id not in done and knowledge.is_asked_for(m)]
+
+    def _choosing(self, waiting: list[PoolMember]) -> tuple[list[PoolPoint], dict[str, float] | None, dict[str, float]]:
+        """Waiting crystals with their hull offsets, the best measured values, and the hull at what was measured."""
+        knowledge = self._knowledge
+        hulls = self._predicted_hulls(self.predictions)
         offsets = {m.candidate.id: hulls.hull_formation_energy(m.amounts) for m in waiting}
         levels = {m.id: hulls.hull_formation_energy(m.amounts) for m in knowledge.training}
         best = knowledge.best()
-        picks = self._model.choose(
-            knowledge.points(waiting, self._head, offsets, self._sharper),
-            q=batch,
-            exploration=exploration,
-            goal=knowledge.goal,
-            best=None if best is None else {k: q.value for k, q in best.values.items()},
-            levels=levels,
-        )
-        members = {m.candidate.id: m for m in waiting}
-        return [Choice(members[p.candidate_id], predicted[p.candidate_id], p.reason) for p in picks]
+        values = None if best is None else {k: q.value for k, q in best.values.items()}
+        return knowledge.points(waiting, self._head, offsets, self._sharper), values, levels
 
     def promising(self) -> dict[str, dict[str, int]]:
         """How many of the best part of the pool (`BEST_PART`) each generator made, hold each element, and lie in each
@@ -151,6 +200,24 @@ class Judgement:
                 )
             )
         return Hulls(entries)
+
+
+def weighed(
+    facts: tuple[FidelityFacts, ...], knowledge: Knowledge, head: HeadKeeper, ledger: Ledger
+) -> tuple[FidelityFacts, ...]:
+    """The facts of two evaluators with what asking each is worth, where both can be asked and enough is known."""
+    if not facts or facts[0].left < 1 or facts[0].unasked < 1 or Opinions(knowledge).pairs < LEAST_PAIRS:
+        return facts
+    found = Judgement(knowledge, head, ledger).gains()
+    if found is None:
+        return facts
+    told = []
+    for fact, value in zip(facts, (found.scout, found.judge), strict=True):
+        gain = value if value >= LEAST_GAIN else 0.0
+        per_hour = 3600.0 * gain / max(fact.core_s, LEAST_COST)
+        shown = {"gain": float(f"{gain:.3g}"), "gain_per_core_h": float(f"{per_hour:.3g}"), "gain_unit": found.unit}
+        told.append(fact.model_copy(update=shown))
+    return tuple(told)
 
 
 def calibrations(ledger: Ledger, knowledge: Knowledge) -> dict[str, Calibration]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from statistics import fmean
 
 from ..surrogate.campaign_model import CampaignModel, Measurement
+from ..surrogate.fidelity import LEAST_PAIRS
 from ..tools.core.plans import FidelityFacts
 from ..tools.core.properties import get_property
 from ..tools.core.protocols import Evaluator
@@ -18,9 +19,6 @@ from .geometry import formula_amounts
 from .knowledge import Knowledge
 from .ledger import counts
 from .ledger.bookings import fidelity_resource
-
-LEAST_PAIRS = 4
-"""Crystals that both looked at, below which nothing is said of their disagreement."""
 
 SHORTLIST = 8
 """Waiting crystals, the most promising ones, that should have an opinion."""
@@ -63,25 +61,30 @@ class Opinions:
         """Candidates of which an opinion was asked, whatever came of it."""
         return {e.candidate_id for e in self._knowledge.opinions}
 
-    def sharpened(self, head: dict[str, float]) -> dict[str, float]:
-        """Candidate of the pool to the formation energy (eV/atom) that the opinions make of the potential's.
+    @property
+    def pairs(self) -> int:
+        """Crystals that the deciding evaluator looked at as well."""
+        return sum(m.id in self.energies and "formation_energy" in m.values for m in self._knowledge.measured)
 
-        The recursive form of a multi-fidelity Gaussian process (Le Gratiet and Garnier, Int. J. Uncertain. Quantif. 4,
-        365 (2014)): the difference between opinion and potential is learned over the pool, and the difference between
-        the deciding evaluator and that sum is the campaign's own model. Empty below `LEAST_PAIRS` opinions.
-        """
+    def learn(self, head: dict[str, float]) -> CampaignModel | None:
+        """The process of the difference between opinion and potential over the pool; None below `LEAST_PAIRS`
+        opinions."""
         knowledge = self._knowledge
         members = [m for m in knowledge.pool if m.candidate.id in self.energies]
         if len(members) < LEAST_PAIRS:
-            return {}
+            return None
         points = knowledge.points(members, head)
         measured = [Measurement(point=p, values={"formation_energy": self.energies[p.candidate_id]}) for p in points]
         model = CampaignModel(("formation_energy",), seed=knowledge.goal.seed)
-        pool = knowledge.points(knowledge.pool, head)
-        model.fit(measured, (), pool=pool)
+        model.fit(measured, (), pool=knowledge.points(knowledge.pool, head))
+        return model
+
+    def expected(self, model: CampaignModel, head: dict[str, float]) -> dict[str, float]:
+        """Candidate of the pool to its opinion, or to what is expected of it (eV/atom)."""
+        pool = self._knowledge.points(self._knowledge.pool, head)
         mean, _ = model.predict(pool)["formation_energy"]
         found = dict(zip([p.candidate_id for p in pool], mean.tolist(), strict=True))
-        return found | {m.candidate.id: self.energies[m.candidate.id] for m in members}
+        return found | {identity: self.energies[identity] for identity in found if identity in self.energies}
 
     def disagreement(self) -> tuple[float | None, float | None]:
         """Root mean square (eV/atom) between opinions and deciding values after the mean difference, and the same of
@@ -106,7 +109,7 @@ def facts(knowledge: Knowledge, scout: Evaluator | None, judge: Evaluator) -> tu
     accounts = knowledge.ledger.accounts()
     left = accounts[fidelity_resource(scout.fidelity)].left
     shortlist = _shortlist(knowledge)
-    spent = sum(e.state != "PROPOSED" for e in knowledge.evaluations)
+    spent = sum(e.state != "PROPOSED" for e in [*knowledge.evaluations, *knowledge.labels])
     return (
         FidelityFacts(
             fidelity=scout.fidelity,

@@ -134,7 +134,7 @@ def select(beliefs: PoolBeliefs, context: Context) -> list[Selection]:
     distance = nearest_distance(beliefs.features, context.measured)
     likely = _chances(beliefs, context, scales)
     chances = torch.zeros(total, dtype=torch.float64) if context.log_success is None else context.log_success
-    first = score_of(_merit(beliefs, context, scales, context.best), beliefs, context)
+    first = score_of(merit_of(beliefs.table, goal, scales, context.best), beliefs, context)
     keep = min(total, max(SHORTLIST, 50 * context.q))
     # Stable sorting keeps ties in the order of the rows, so that the choice is reproducible.
     ranked = first + chances + log_penalty(distance, typical)
@@ -143,7 +143,7 @@ def select(beliefs: PoolBeliefs, context: Context) -> list[Selection]:
     best, taken = context.best, torch.zeros(len(rows), dtype=torch.bool)
     picks: list[Selection] = []
     for _ in range(min(context.q, total)):
-        merit = _merit(current, context, scales, best).masked_fill(taken, FLOOR)
+        merit = merit_of(current.table, goal, scales, best).masked_fill(taken, FLOOR)
         score = score_of(merit, current, context) + chances + log_penalty(near, typical)
         score = score.masked_fill(taken, -math.inf)
         at = int(score.argmax())
@@ -164,18 +164,17 @@ def select(beliefs: PoolBeliefs, context: Context) -> list[Selection]:
     return picks
 
 
-def _merit(
-    beliefs: PoolBeliefs, context: Context, scales: Mapping[str, float], best: Mapping[str, float] | None
+def merit_of(
+    table: Mapping[str, Belief], goal: GoalSpec, scales: Mapping[str, float], best: Mapping[str, float] | None
 ) -> torch.Tensor:
-    """Logarithm of what an evaluation is worth for the aim; `m`, finite."""
-    goal = context.goal
-    feasible = log_feasibility(goal.constraints, beliefs.table)
+    """Logarithm of what an evaluation is worth for the aim; of the shape of the beliefs, `... x m`, finite."""
+    feasible = log_feasibility(goal.constraints, table)
     if aim_of(goal, best) is not Aim.IMPROVE:
         return feasible
     if len(goal.objectives) == 1 and goal.objectives[0].direction == "target":
-        belief, target = beliefs.table[goal.objectives[0].property], goal.objectives[0].target or 0.0
+        belief, target = table[goal.objectives[0].property], goal.objectives[0].target or 0.0
         return feasible + log_expected_approach(belief.mean, belief.std, target, _distance(belief, target, goal, best))
-    belief = utility_belief(goal, beliefs.table, scales)
+    belief = utility_belief(goal, table, scales)
     incumbent = _incumbent(belief, feasible, goal, scales, best)
     if belief.tails is not None:
         return feasible + belief.tails.log_improvement(incumbent).nan_to_num(nan=FLOOR, neginf=FLOOR)

@@ -65,6 +65,14 @@ class PoolBeliefs:
         offset = self.hull if name == "energy_above_hull" else 0.0
         return mean - offset, covariance * self.scales.get(base, 1.0) ** 2
 
+    def covariance(self, name: str) -> torch.Tensor:
+        """Covariance `m x m` of measured values: on its diagonal also what the features do not explain, which is each
+        crystal's own."""
+        base = "formation_energy" if name == "energy_above_hull" else name
+        _, covariance = self.joint(base)
+        covariance.diagonal().copy_(covariance.diagonal().maximum(self.table[base].std.square()))
+        return covariance
+
     def joined(self, other: PoolBeliefs) -> PoolBeliefs:
         """These crystals, and then those of `other`, which rests on the same models."""
         import torch

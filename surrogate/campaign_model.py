@@ -6,7 +6,7 @@ What is not here: the parts it joins (features, models, beliefs, acquisition), a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from .acquisition import Aim, Context, aim_of, keeps_limits, select
 from .beliefs import PoolBeliefs
 from .composition import composition_key
 from .features import Featuriser
+from .fidelity import Gains, Scout, gains
 from .merit import objective_scales, utility
 from .models import PRIORS, DeltaGP
 from .points import Measurement, PoolPoint
@@ -179,6 +180,38 @@ class CampaignModel:
             why = reason(goal, aim, chosen, means[first], stds[first], works)
             picks.append(Pick(points[chosen.row].candidate_id, chosen.score, means, stds, chosen.chance, why))
         return picks
+
+    def foretold(self, name: str) -> float:
+        """How well the measured values of a property are foretold, each from the others (`DeltaGP.foretold`)."""
+        return self._models[name].foretold()
+
+    def as_scout(self, pool: Sequence[PoolPoint], asked: Collection[str], slope: float) -> Scout:
+        """This model of a cheaper evaluator's formation energies, as `gains` wants it.
+
+        Args:
+            pool: the crystals, in the order of those given to `gains`.
+            asked: ids of crystals that it has given a value of.
+            slope: part of its readings that is believed.
+        """
+        import torch
+
+        return Scout(self._beliefs(pool), torch.tensor([p.candidate_id in asked for p in pool]), slope)
+
+    def gains(
+        self,
+        pool: Sequence[PoolPoint],
+        goal: GoalSpec,
+        scout: Scout,
+        best: Mapping[str, float] | None = None,
+        levels: Mapping[str, float] | None = None,
+    ) -> Gains | None:
+        """What the most telling question to this model's evaluator, and to a cheaper one, is worth (`fidelity.gains`);
+        arguments as of `choose`, the crystals in the order of the scout's."""
+        if not pool:
+            return None
+        beliefs = self._beliefs(pool)
+        best = self._incumbent(goal, beliefs, self._relative_to_hull(pool, goal, levels or {}), best)
+        return gains(beliefs, goal, best, scout)
 
     def _learn(self, pool: Sequence[PoolPoint]) -> None:
         """Scale the features on all crystals at hand, then fit every model."""

@@ -168,6 +168,13 @@ class DeltaGP:
         mean, covariance = joint_belief(self._member, features.double() * UNIT_CUBE_STD)
         return mean * self._scale + self._centre + cheap.double(), covariance * self._scale**2
 
+    def foretold(self) -> float:
+        """Logarithm of the density (property's unit) that the model gives to each design's measurement from the others,
+        summed: by it models of the same measurements compare, whatever their cheap predictions. 0 before any."""
+        if self._member is None:
+            return 0.0
+        return float(self._member.foretold()) - len(self._member.table.y) * math.log(abs(self._scale))
+
     def believe(self, features: torch.Tensor) -> DeltaGP:
         """The model after a fantasy: the crystal (`1 x d`) was measured and gave what was expected.
 

@@ -293,13 +293,29 @@ def test_cheap_second_opinions_come_before_the_dear_evaluation() -> None:
         ({"left": 0}, "no second opinions are left"),
         ({"unasked": 0}, "no second opinions are left"),
         ({"fresh": 5, "unasked": 3}, "among 5 second opinions"),
-        ({"disagreement": 0.050, "potential_disagreement": 0.055}, "errs by 0.050 eV/atom"),
     ],
 )
 def test_the_dear_evaluator_works_where_a_second_opinion_is_not_worth_it(changes: dict[str, Any], says: str) -> None:
     plan = decide(make_brief(round=2, pool=30, best_by_round=(0.1,), fidelities=_facts(**changes)))
     assert plan.fidelity == "dft"
     assert says in plan.reason
+
+
+@pytest.mark.parametrize(
+    ("scout", "judge", "chosen"), [(0.9, 0.02, "potential"), (0.01, 0.02, "dft"), (0.0, 0.0, "dft")]
+)
+def test_what_is_worth_more_for_its_cost_is_asked_whatever_the_rule_would_say(
+    scout: float, judge: float, chosen: str
+) -> None:
+    """The rule would ask the first scout no more, and the others first."""
+    cheap, dear = _facts(**({"fresh": 6, "unasked": 2, "core_s": 400.0} if chosen == "potential" else {}))
+    facts = (
+        cheap.model_copy(update={"gain": scout / 100, "gain_per_core_h": scout, "gain_unit": "eV/atom"}),
+        dear.model_copy(update={"gain": judge / 4, "gain_per_core_h": judge, "gain_unit": "eV/atom"}),
+    )
+    plan = decide(make_brief(round=4, pool=30, best_by_round=(0.1, 0.1), fidelities=facts))
+    assert plan.fidelity == chosen
+    assert f"sevennet gains {scout:g} eV/atom a core-hour, to gpaw {judge:g}" in plan.reason
 
 
 def test_the_last_rounds_belong_to_the_evaluator_that_decides() -> None:

@@ -116,9 +116,15 @@ class FidelityFacts(Frozen):
     """Of the same, those that it has not."""
     disagreement: float | None = None
     """Root mean square (eV/atom) between its formation energies and those of the evaluator that decides, after the
-    mean difference; None below four crystals that both looked at."""
+    mean difference; None below five crystals that both looked at."""
     potential_disagreement: float | None = None
     """The same of the relaxation potential, on the same crystals."""
+    gain: float | None = Field(default=None, ge=0.0)
+    """How much the best is expected to rise for the most telling single question to it (knowledge gradient), in
+    `gain_unit`; None below five crystals that both looked at."""
+    gain_per_core_h: float | None = Field(default=None, ge=0.0)
+    """The same over what the question costs."""
+    gain_unit: str = ""
 
 
 class Brief(Frozen):
