@@ -32,7 +32,7 @@ def make_brief(
     """What the planner is told; its size does not grow with the campaign."""
     best = knowledge.best()
     asked = knowledge.ledger.events("planner")
-    spent = sum(e.state != "PROPOSED" for e in knowledge.evaluations)
+    spent = sum(e.state != "PROPOSED" for e in [*knowledge.evaluations, *knowledge.labels])
     reasons = counts.by_stage(knowledge.ledger)
     failed = sum(bool(e.failure) for e in knowledge.evaluations if e.purpose == "candidate")
     if failed:

@@ -23,9 +23,10 @@ from .briefing import make_brief
 from .chronometer import active_seconds
 from .clock import StageClock
 from .flow import Artifact, PrefectShow
+from .flywheel import Flywheel
 from .head import HeadKeeper
 from .inherited import inherit
-from .judgement import calibration_of
+from .judgement import calibration_of, weighed
 from .knowledge import Knowledge
 from .ledger import Ledger, counts, holds_ledger
 from .ledger.bookings import EVALUATIONS, Account, caps_of
@@ -36,6 +37,7 @@ from .paying import Payments
 from .prefect_server import Patience
 from .round import Round, StageRunner, prepare_references
 from .settings import OPERATIONAL, Settings
+from .versions import equip
 from .view import View
 from .wiring import Parts
 
@@ -171,6 +173,8 @@ class Campaign:
         try:
             for problem in payments.reconcile():
                 view.person(problem)
+            flywheel = Flywheel(self.directory, self.ledger, parts, parts.settings.learning)
+            equip(self.directory, self.ledger, parts)
             prepare_references(self.ledger, parts, clock, view, goal_elements(self.goal))
             while not reason:
                 check_disk(self.directory)
@@ -187,7 +191,8 @@ class Campaign:
                         break
                     self.ledger.add_plan(plan)
                 view.planned(plan)
-                self._run_round(show, plan, Round(number, self.directory, self.ledger, parts, clock, view, payments))
+                work = Round(number, self.directory, self.ledger, parts, clock, view, payments, flywheel)
+                self._run_round(show, plan, work)
             self.ledger.set_meta("stop_reason", reason, "stopped")
             self.ledger.set_meta("status", "finished", "finished")
         finally:
@@ -230,7 +235,10 @@ class Campaign:
     def _plan(self, parts: Parts, number: int, elapsed: float, clock: StageClock) -> RoundPlan:
         knowledge = Knowledge.read(self.ledger)
         left = self.goal.budget.wall_hours * 3600 - elapsed
-        fidelities = facts(knowledge, parts.scout, parts.evaluator)
+        head = HeadKeeper(self.directory / "models", parts.settings.surrogate.retrain_head)
+        with clock.measure("surrogate"):
+            told = facts(knowledge, parts.scout, parts.evaluator)
+            fidelities = weighed(told, knowledge, head, self.ledger)
         brief = make_brief(knowledge, number, left, calibration_of(knowledge), fidelities)
         missing = [g for g in parts.generators if g not in brief.generators]
         if missing:
@@ -240,7 +248,7 @@ class Campaign:
                 update={"generators": {**brief.generators, **{g: GeneratorYield() for g in missing}}}
             )
         with clock.measure("plan"):
-            parts.watch(knowledge, HeadKeeper(self.directory / "models", parts.settings.surrogate.retrain_head))
+            parts.watch(knowledge, head)
             passing("planner.before")
             plan = parts.planner.plan(brief)
             passing("planner.after")

@@ -179,6 +179,11 @@ def build_parser() -> argparse.ArgumentParser:
             action.add_argument("what", choices=("failed", "again"))
         _json_flag(action)
 
+    potential = commands.add_parser("potential", help="versions of a campaign's potential; go back to one")
+    potential.add_argument("directory", type=Path, metavar="DIR")
+    potential.add_argument("--use", metavar="NAME", help="fix this version; `auto`: learn again from now on")
+    _json_flag(potential)
+
     explain = commands.add_parser("explain", help="why a crystal was chosen, or was not")
     explain.add_argument("directory", type=Path, metavar="DIR")
     explain.add_argument("which", nargs="?", default="", metavar="CRYSTAL", help="formula or id; default: the best one")
@@ -220,6 +225,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .pick import pick
 
             return pick(options)
+        if options.command == "potential":
+            from .potential_commands import potential
+
+            return potential(options)
         if options.command == "property":
             from .property_commands import compute
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-TOOLS = frozenset({"plan", "generate", "screen", "relax", "recognise", "surrogate", "evaluate", "retrain"})
+TOOLS = frozenset({"plan", "generate", "screen", "relax", "recognise", "surrogate", "evaluate", "retrain",
+                   "doubt", "learn"})  # fmt: skip
 """Stages that do the science. Everything else of a session's wall time is Lodestone's own."""
 
 

@@ -64,8 +64,9 @@ def build_record(directory: Path) -> CampaignRecord:
         hull_statement=_statement(knowledge),
         failures=_failures(knowledge),
         times=_times(ledger.events(("round finished", "session ended")), wall_s),
-        evaluations_spent=sum(e.state != "PROPOSED" for e in evaluations),
+        evaluations_spent=sum(e.state != "PROPOSED" for e in [*evaluations, *knowledge.labels]),
         evaluations_reference=sum(e.purpose == "reference" for e in evaluations),
+        evaluations_labels=len(knowledge.labels),
         evaluations_failed=sum(bool(e.failure) for e in evaluations),
         coverage_90=calibration_of(knowledge),
         notes=_notes(ledger, meta, knowledge, kinds["session started"]),
@@ -239,6 +240,7 @@ def _notes(ledger: Ledger, meta: dict[str, Any], knowledge: Knowledge, sessions:
             f"The network's head was retrained {len(heads)} times and kept {kept} times; last held-out error "
             f"{last.get('held_out_rmse_before')} before, {last.get('held_out_rmse_after')} eV/atom after."
         )
+    notes += _learned(ledger)
     if knowledge.opinions:
         own, potential = Opinions(knowledge).disagreement()
         scout = (meta.get("scout") or {}).get("name", "a cheaper evaluator")
@@ -259,6 +261,22 @@ def _notes(ledger: Ledger, meta: dict[str, Any], knowledge: Knowledge, sessions:
     if sessions > 1:
         notes.append(f"The campaign ran in {sessions} sessions.")
     return tuple(notes)
+
+
+def _learned(ledger: Ledger) -> list[str]:
+    """What became of the potential, where it was to learn."""
+    found = ledger.events("learned")
+    made = [e for e in found if "looked_at_again" in e]
+    if not found:
+        return []
+    if not made:
+        return [f"The relaxation potential stayed as it was: {found[-1].get('why') or found[-1].get('reason')}."]
+    before, after = made[0]["before"], made[-1]["after"]
+    return [
+        f"The relaxation potential was tuned on {made[-1]['trained']} labels and changed {len(made)} times; held-out "
+        f"error {1000 * before['energy']:.0f} meV/atom and {before['force']:.2f} eV/Å at first, "
+        f"{1000 * after['energy']:.0f} meV/atom and {after['force']:.2f} eV/Å at last (`lodestone potential`)."
+    ]
 
 
 def _when(seconds: float) -> str:

@@ -103,9 +103,11 @@ class Knowledge(Standing):
         self.potential = str(meta["potential"])
         self.method = str(meta["method"])
         entries = tables.evaluations.entries
-        self.evaluations = [e for e in entries if e.purpose != "opinion"]
+        self.evaluations = [e for e in entries if e.purpose in ("candidate", "reference")]
         self.opinions = [e for e in entries if e.purpose == "opinion"]
         """Second opinions: evaluations by a cheaper evaluator."""
+        self.labels = [e for e in entries if e.purpose == "label"]
+        """Configurations evaluated for the potential to learn from; they decide nothing."""
         self.evaluated_ids = set(tables.evaluations.evaluated)
         self.size = len(tables.pool.ids)
         """Relaxed crystals that passed every screen."""

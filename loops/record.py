@@ -112,6 +112,7 @@ class CampaignRecord(Frozen):
     times: tuple[StageTime, ...] = ()
     evaluations_spent: int = 0
     evaluations_reference: int = 0
+    evaluations_labels: int = 0
     evaluations_failed: int = 0
     coverage_90: float | None = None
     """Share of measured objective values inside their 90 % prediction intervals (prequential)."""

@@ -31,6 +31,7 @@ from ..tools.generate.compositions import compositions
 from ..tools.relax.symmetrise import polish
 from ..tools.screen.duplicates import ENERGY_TOL
 from .clock import StageClock
+from .flywheel import Flywheel
 from .geometry import amounts, geometry_values
 from .head import HeadKeeper
 from .judgement import Judgement
@@ -58,6 +59,7 @@ class Round:
         clock: StageClock,
         view: View,
         payments: Payments,
+        flywheel: Flywheel,
     ) -> None:
         self.number = number
         self.directory = directory
@@ -66,6 +68,7 @@ class Round:
         self.clock = clock
         self.view = view
         self.payments = payments
+        self.flywheel = flywheel
         self.goal = GoalSpec.model_validate(ledger.meta("goal"))
         self.head = HeadKeeper(directory / "models", parts.settings.surrogate.retrain_head)
 
@@ -206,7 +209,10 @@ class Round:
 
             with self.clock.measure("relax"):
                 raw = self.parts.potential.relax([(r.candidate.id, r.candidate.crystal) for r in chunk], progress)
-                results = polish(self.parts.potential, raw)
+                results = polish(self.parts.potential, [r.model_copy(update={"path": ()}) for r in raw])
+            if self.flywheel.on:
+                with self.clock.measure("doubt"):
+                    self.flywheel.look(self.number, raw)
             self.ledger.add_relaxations(self.number, self._recognise(results))
             done += len(chunk)
             self.view.progress(done, len(rows))
@@ -246,7 +252,8 @@ class Round:
 
     def _unphysical(self, result: Relaxation) -> Failure | None:
         if not result.converged:
-            return Failure(stage="relax", reason=f"not converged after {result.steps} steps ({result.fmax:.2f} eV/Å)")
+            force = "" if result.fmax is None else f" ({result.fmax:.2f} eV/Å)"
+            return Failure(stage="relax", reason=f"not converged after {result.steps} steps{force}")
         return self.parts.check_relaxed(result)
 
     # --- select and reserve --------------------------------------------------------------------
@@ -284,6 +291,8 @@ class Round:
             )
             why = f"second opinion: {pick.why}" if opinion else pick.why
             wanted.append((request, candidate.formula, pick.predicted, why))
+        if self.flywheel.on and not opinion:
+            wanted += self.flywheel.wanted(self.number, left - len(wanted))
         self.ledger.note("calibrated", self.number, {"scales": judgement.scales, "promising": judgement.promising()})
         self.payments.book(self.number, wanted)
 
@@ -303,12 +312,16 @@ class Round:
     # --- learn ---------------------------------------------------------------------------------
 
     def retrain(self) -> None:
-        """Retrain the network's head on what was measured; the new one stays only if its held-out error fell."""
+        """Retrain the network's head and the potential on what was measured; a new one stays only if its held-out
+        error fell."""
         self.view.stage("retrain", 0)
         knowledge = Knowledge.read(self.ledger)
         with self.clock.measure("retrain"):
             outcome = self.head.retrain(knowledge, self.number)
         self.ledger.note("head", self.number, outcome)
+        if self.flywheel.on:
+            with self.clock.measure("learn"):
+                self.flywheel.learn(self.number)
 
 
 Wanted = tuple[EvaluationRequest, str, Mapping[str, Quantity], str]

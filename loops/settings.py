@@ -118,6 +118,7 @@ class RelaxSettings(Frozen):
     """`[relax]`"""
 
     potential: str
+    method: Literal["gradient", "bowsr"]
     model: str
     device: str = Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     fmax: float = Field(gt=0, le=10)
@@ -141,6 +142,19 @@ class SurrogateSettings(Frozen):
     max_pool: int = Field(ge=1, le=1_000_000)
     max_training: int = Field(ge=10, le=100_000)
     former: tuple[str, ...]
+
+
+class LearningSettings(Frozen):
+    """`[learning]`"""
+
+    when: Literal["dft", "always", "never"]
+    committee: Literal["sevennet-0", "sevennet-l3i5"]
+    force_tolerance: float = Field(gt=0, le=10)
+    labels_per_round: int = Field(ge=0, le=1000)
+    min_sources: int = Field(ge=2, le=10_000)
+    epochs: int = Field(ge=1, le=10_000)
+    max_seconds: float = Field(gt=0, le=7 * 86400)
+    replay: int = Field(ge=0, le=1000)
 
 
 class GpawSettings(Frozen):
@@ -219,6 +233,7 @@ class Settings(Frozen):
     relax: RelaxSettings
     recognise: RecogniseSettings
     surrogate: SurrogateSettings
+    learning: LearningSettings
     evaluators: EvaluatorSettings
     costs: CostSettings
     compute: ComputeSettings
@@ -276,6 +291,9 @@ def resumed_settings(stored: Mapping[str, Any], current: Settings) -> Settings:
     for section, values in stored.items():
         if section in table and isinstance(values, dict):
             _overlay(table[section], values)
+    if "learning" not in stored:
+        # It began before there was any: its potential stays what it was.
+        table["learning"]["when"] = "never"
     table |= {name: current.model_dump(mode="json")[name] for name in OPERATIONAL}
     try:
         return Settings.model_validate(table)

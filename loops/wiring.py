@@ -36,6 +36,9 @@ GROUPS = {
 MAX_PROJECT_ELEMENTS = 6
 """Phases are fetched for a chemical system, not for half of the periodic table."""
 
+PATH_EVERY = 15
+"""Steps of a relaxation between the configurations that the flywheel looks at."""
+
 PARENTS = 20
 """Best crystals that ionic substitution starts from, besides its own parents."""
 
@@ -98,6 +101,13 @@ class Parts:
     def watch(self, knowledge: Knowledge, head: HeadKeeper) -> None:
         """Give the planner's tools something to look at."""
         self.toolbox.watch(knowledge, head, self.generators, self.screens, self.potential, self.recogniser)
+
+    def exchange(self, weights: Path | None) -> None:
+        """Relax with other weights of the same potential from now on; None: with those of the settings."""
+        relax = self.settings.relax
+        if weights is not None:
+            relax = relax.model_copy(update={"model": str(weights)})
+        self.potential = _potential(self.settings.model_copy(update={"relax": relax}), self.engine)
 
     def unrelaxed_energies(self, candidates: list[Candidate]) -> list[float]:
         """eV/atom on the potential as proposed; infinite for one that it cannot take, whose relaxation says why."""
@@ -227,8 +237,9 @@ def _potential_of(relax: RelaxSettings) -> Potential:
         batch_size=relax.batch_size,
         max_batch_atoms=relax.max_batch_atoms,
         keep_symmetry=relax.keep_symmetry,
+        path_every=PATH_EVERY,
     )
-    return make_potential(relax.potential, chosen, relax.model, relax.device)
+    return make_potential(relax.potential, chosen, relax.model, relax.device, relax.method)
 
 
 def planner_for(settings: Settings, toolbox: Toolbox) -> Planner:

@@ -278,6 +278,38 @@ class Ledger(Purse):
                     )
                 )
 
+    def activate(self, round_number: int, version: Mapping[str, Any], energies: Mapping[str, float]) -> None:
+        """Change over to another version of the potential, in one transaction with what it says of every crystal.
+
+        Args:
+            round_number: after which it is in force.
+            version: what it is, as it is noted in the event `potential`.
+            energies: eV/atom of pool crystals by id, and of elements as `reference-Na`.
+        """
+        with self._write("potential") as connection:
+            # The event's own round says when it came into force; that of the version, when it was made.
+            noted = {**version, "made": version["round"], "energies": sha256(canonical_json(dict(energies)))}
+            seq = append(connection, "potential", round_number, {k: v for k, v in noted.items() if k != "round"})
+            _put(connection, "active_potential", dict(version))
+            references = self._value(connection, "references") or []
+            for reference in references:
+                name = f"reference-{reference['symbol']}"
+                reference["energy_per_atom"] = energies.get(name, reference["energy_per_atom"])
+            _put(connection, "references", references)
+            query = sa.select(candidates.c.id, candidates.c.relaxation).where(candidates.c.pooled == 1)
+            for identity, text in connection.execute(query).all():
+                if identity in energies:
+                    changed = {"energy_per_atom": energies[identity], "potential": version["name"]}
+                    connection.execute(
+                        candidates.update()
+                        .where(candidates.c.id == identity)
+                        .values(
+                            relaxation=canonical_json({**json.loads(text), **changed}),
+                            energy=energies[identity],
+                            version=seq,
+                        )
+                    )
+
     def candidates(self, round_number: int | None = None) -> list[CandidateRow]:
         """Candidates in the order in which they were proposed."""
         query = sa.select(candidates).order_by(candidates.c.round, candidates.c.position)

@@ -23,7 +23,7 @@ KEPT_ROWS = 6000
 
 
 class PoolTable:
-    """Relaxed crystals that passed every screen: append-only columns, in the order in which they came in."""
+    """Relaxed crystals that passed every screen: columns in the order in which they came in, never shortened."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -40,8 +40,9 @@ class PoolTable:
         self._formulas: dict[str, int] = {}
         self._generators: dict[str, str] = {}
 
-    def update(self, connection: sa.Connection) -> None:
-        """Read what came in since the last time."""
+    def update(self, connection: sa.Connection) -> set[str]:
+        """Read what came in since the last time; the crystals, known before, whose energy has changed."""
+        changed: set[str] = set()
         c = candidates.c
         query = (
             sa.select(c.id, c.formula, c.generator, c.round, c.energy, c.version)
@@ -49,6 +50,12 @@ class PoolTable:
             .order_by(c.version, c.position)
         )
         for identity, formula, generator, number, energy, version in connection.execute(query):
+            self._version = version
+            if identity in self.position:
+                # A new version of the potential has looked at it again.
+                self.energies[self.position[identity]] = energy
+                changed.add(identity)
+                continue
             row = len(self.ids)
             self.position[identity] = row
             self.ids.append(identity)
@@ -61,7 +68,17 @@ class PoolTable:
             self.generators.append(self._generators.setdefault(generator, generator))
             self.rounds.append(number)
             self.energies.append(energy)
-            self._version = version
+        if changed:
+            self._rank()
+        return changed
+
+    def _rank(self) -> None:
+        """Find the lowest crystal of each formula anew."""
+        self.lowest = {}
+        for row, index in enumerate(self.formula_index):
+            formula = self.names[index]
+            if formula not in self.lowest or self.energies[row] < self.energies[self.lowest[formula]]:
+                self.lowest[formula] = row
 
 
 @dataclass
@@ -97,7 +114,7 @@ class EvaluationTable:
     def __init__(self) -> None:
         self.entries: list[EvaluationEntry] = []
         self.evaluated: set[str] = set()
-        """Candidates that have a reservation, whatever came of it; second opinions do not count."""
+        """Candidates that have a reservation, whatever came of it; second opinions and labels do not count."""
         self._index: dict[str, int] = {}
         self._version = 0
 
@@ -121,7 +138,7 @@ class EvaluationTable:
                 self.entries.append(entry)
             else:
                 self.entries[index] = entry
-            if entry.purpose != "opinion":
+            if entry.purpose in ("candidate", "reference"):
                 self.evaluated.add(entry.candidate_id)
             newest = max(newest, version)
         self._version = newest
@@ -150,11 +167,13 @@ class Tables:
     def update(self) -> None:
         """Read what is new, in one consistent view."""
         with self._ledger.store.read() as connection:
-            self.pool.update(connection)
+            changed = self.pool.update(connection)
             self.evaluations.update(connection)
+        for identity in changed:
+            self._rows.pop(identity, None)
 
     def fetch(self, ids: Sequence[str]) -> dict[str, CandidateRow]:
-        """Decoded rows of pool members, which never change once they are in the pool."""
+        """Decoded rows of pool members; one changes only where another version of the potential looks at it."""
         missing = [i for i in ids if i not in self._rows]
         self._rows.update(self._ledger.candidates_by_id(missing))
         found = {i: self._rows[i] for i in ids}

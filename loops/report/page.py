@@ -284,12 +284,15 @@ def _prediction(record: CampaignRecord) -> dict[str, Any] | None:
 
 def _budget(record: CampaignRecord) -> dict[str, Any]:
     cost = spent(record)
-    good = max(0, cost.evaluations - cost.evaluations_reference - cost.evaluations_failed)
+    others = cost.evaluations_reference + cost.evaluations_labels + cost.evaluations_failed
+    good = max(0, cost.evaluations - others)
     parts = [
         ("candidates measured", good, "fill-candidate"),
         ("references", cost.evaluations_reference, "fill-reference"),
         ("failed", cost.evaluations_failed, "fill-failed"),
     ]
+    if cost.evaluations_labels:
+        parts.insert(2, ("labels for the potential", cost.evaluations_labels, "fill-own"))
     return {
         "cost": cost,
         "parts": parts,

@@ -75,6 +75,8 @@ class Spent(Frozen):
     evaluations: int
     evaluations_budget: int
     evaluations_reference: int
+    evaluations_labels: int = 0
+    """Configurations that the potential was to learn."""
     evaluations_failed: int
     wall_s: float
     wall_budget_s: float
@@ -203,6 +205,7 @@ def spent(record: CampaignRecord) -> Spent:
         evaluations=record.evaluations_spent,
         evaluations_budget=record.goal.budget.evaluations,
         evaluations_reference=record.evaluations_reference,
+        evaluations_labels=record.evaluations_labels,
         evaluations_failed=record.evaluations_failed,
         wall_s=record.wall_s,
         wall_budget_s=record.goal.budget.wall_hours * 3600,

@@ -15,6 +15,7 @@ from lodestone.loops.ledger import Ledger
 from lodestone.loops.settings import load_settings
 from lodestone.loops.wiring import potential_for
 from lodestone.tools.core.errors import ConfigError
+from lodestone.tools.relax.bowsr import BowsrPotential
 
 WORDS = "the most stable compound of Cu and Au; 4 evaluations; 1 round"
 
@@ -57,6 +58,14 @@ def test_the_settings_choose_the_potential() -> None:
         potential_for(load_settings(None, {}, {"relax.potential": "sevennet0"}))
     with pytest.raises(ConfigError, match="device"):
         load_settings(None, {}, {"relax.device": "quantum"})
+
+
+def test_the_settings_choose_how_it_relaxes() -> None:
+    found = potential_for(load_settings(None, {}, {"relax.method": "bowsr", "relax.max_steps": 77}))
+    assert isinstance(found, BowsrPotential)
+    assert (found.name, found.settings.max_steps) == ("chgnet-0.3.0", 77)
+    with pytest.raises(ConfigError, match="method"):
+        load_settings(None, {}, {"relax.method": "magic"})
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ Vector = tuple[float, float, float]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Fidelity = Literal["potential", "dft", "experiment"]
 """How far an evaluator's numbers can be trusted, the least first."""
-Purpose = Literal["candidate", "reference", "opinion"]
-"""Of an evaluation: a crystal, an element that its energies refer to, or a second opinion of either by a cheaper
-evaluator, which decides nothing."""
+Purpose = Literal["candidate", "reference", "opinion", "label"]
+"""Of an evaluation: a crystal, an element that its energies refer to, a second opinion of either by a cheaper
+evaluator, which decides nothing, or a configuration as it is, without relaxation, that the potential is to learn."""
 
 
 class Frozen(BaseModel):
@@ -131,14 +131,17 @@ class Relaxation(Frozen):
     candidate_id: str
     crystal: Crystal
     energy_per_atom: float
-    fmax: float
-    stress_max_gpa: float
+    fmax: float | None
+    """None, as the stress, of a model that knows energies alone."""
+    stress_max_gpa: float | None
     steps: int
     converged: bool
     potential: str
     """Name and version, e.g. `chgnet-0.3.0`."""
     failure: Failure | None = None
     wall_s: float = 0.0
+    path: tuple[Crystal, ...] = Field(default=(), exclude_if=lambda path: not path)
+    """Configurations on the way, the start first, where the settings ask for them; the ledger does not keep them."""
 
 
 class PotentialRecord(Frozen):

@@ -32,7 +32,12 @@ _MAX_EXTRA_VOLUMES = 8
 
 
 def relax_cell(
-    atoms: Atoms, fmax: float, max_steps: int, log: str | None = None, checkpoint: Path | None = None
+    atoms: Atoms,
+    fmax: float,
+    max_steps: int,
+    log: str | None = None,
+    checkpoint: Path | None = None,
+    seen: Callable[[Atoms], None] | None = None,
 ) -> int:
     """Relax positions and cell in place (L-BFGS on the Frechet cell of ASE).
 
@@ -42,6 +47,7 @@ def relax_cell(
         max_steps: more are not made.
         log: file for the optimiser's table.
         checkpoint: folder in which the way so far is kept every few steps, and from which a later attempt goes on.
+        seen: told of the atoms at each step.
 
     Returns:
         The number of steps made.
@@ -58,6 +64,8 @@ def relax_cell(
     converged = False
     for state in optimiser.irun(fmax=fmax, steps=max(1, max_steps - done)):
         converged = bool(state)
+        if seen is not None:
+            seen(atoms)
         ratio = atoms.get_volume() / first
         if not 0.3 < ratio < 3.0:
             words = f"the cell changed its volume by a factor of {ratio:.2f} and was given up"

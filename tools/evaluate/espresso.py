@@ -37,6 +37,7 @@ from .electrons import (
 )
 from .espresso_output import check_output, read_output
 from .hubbard import HubbardChoice, HubbardU, hubbard_values, hubbard_words
+from .labelling import Labels
 from .process import die_with_parent
 from .size import Size, repeats, size_of
 from .spectrum import read_spectrum
@@ -160,6 +161,8 @@ class EspressoEvaluator(ProcessEvaluator[EspressoSettings]):
         atoms = self._run(to_ase(crystal), crystal, request, folder)
         values = cell_values(crystal, float(atoms.get_potential_energy()))
         values |= force_and_stress(atoms.get_forces(), atoms.get_stress())
+        labels = Labels(request.candidate_id)
+        labels.see(atoms)
         more, files, failure = read_spectrum(atoms, request.properties, scratch)
         values |= more
         kind: FailureKind = "output" if failure else ""
@@ -171,7 +174,7 @@ class EspressoEvaluator(ProcessEvaluator[EspressoSettings]):
                     raise  # all points anew, with the same numerics
                 failure, kind = str(error), error.kind  # the energy was paid for and is kept beside the reason
         where = folder.relative_to(scratch)
-        files |= {"input": str(where / "pw.in"), "output": str(where / "pw.out")}
+        files |= labels.keep(scratch) | {"input": str(where / "pw.in"), "output": str(where / "pw.out")}
         return Outcome(values=values, artefacts=files, failure=failure, kind=kind)
 
     def _equation_of_state(self, crystal: Crystal, request: EvaluationRequest, scratch: Path) -> EquationOfState:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from .electrons import (
     ENERGIES,
     EXTRAS,
     Accuracy,
+    at_symmetry_origin,
     cell_values,
     check_geometry,
     force_and_stress,
@@ -36,6 +38,7 @@ from .electrons import (
     starting_moments,
 )
 from .hubbard import HubbardChoice, hubbard_values, hubbard_words
+from .labelling import Labels
 from .size import Size, repeats, size_of
 from .spectrum import EMPTY_STATES_EV, read_spectrum
 
@@ -85,6 +88,7 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
     )
     settings_type = GpawSettings
     packages: ClassVar[tuple[str, ...]] = ("gpaw", "gpaw-data", "ase", "moyopy")
+    revision = 2
     climbs = True
     cost_prior = 1.0
     """From Si (2 to 16 atoms), MgO and NaCl at the fast and moderate protocols, one core of 2023."""
@@ -138,13 +142,13 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
 
     def size(self, request: EvaluationRequest) -> Size:
         """Of one single point of the crystal as it is calculated."""
-        crystal = idealise(request.crystal, self.settings.symprec)
+        crystal = self._standard(request)
         spins = 2 if any(starting_moments(crystal, request.properties)) else 1
         return size_of(crystal, self.accuracy.cutoff_ev, self.accuracy.kspacing, spins)
 
     def deck(self, request: EvaluationRequest) -> str:
         """The call of GPAW, and what is set on the atoms, as Python."""
-        crystal = idealise(request.crystal, self.settings.symprec)
+        crystal = self._standard(request)
         moments = starting_moments(crystal, request.properties)
         lines = [f"    {name}={value!r}," for name, value in self._keywords(crystal, request).items()]
         call = "\n".join(["atoms.calc = GPAW(", *lines, ")"])
@@ -156,9 +160,13 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
         if lacking:
             raise CalculationFailed(f"no PBE PAW data set for {', '.join(lacking)} in gpaw-data", "pseudopotential")
         check_geometry(request.crystal)
-        crystal = idealise(request.crystal, self.settings.symprec)
+        crystal = self._standard(request)
         with _typed(self.settings.max_iterations):
             return self._calculate(request, crystal, scratch)
+
+    def _standard(self, request: EvaluationRequest) -> Crystal:
+        """The crystal as it is calculated: on its symmetry, and with an origin that GPAW finds most of it about."""
+        return at_symmetry_origin(idealise(request.crystal, self.settings.symprec))
 
     def _calculate(self, request: EvaluationRequest, crystal: Crystal, scratch: Path) -> Outcome:
         height = f"-{len(self.ladder.steps)}" if self.ladder.steps else ""
@@ -167,12 +175,18 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
         output = scratch / f"gpaw{height}.txt"
         atoms = self._with_calculator(to_ase(crystal), crystal, request, output, saved)
         artefacts = {"output": output.name}
-        if self.settings.relax:
-            relax_cell(atoms, self.settings.fmax, self.settings.max_steps, str(scratch / "relax.log"), self.checkpoint)
+        labels = Labels(request.candidate_id)
+        relaxing = self.settings.relax and request.purpose != "label"
+        if relaxing:
+            log = str(scratch / "relax.log")
+            relax_cell(atoms, self.settings.fmax, self.settings.max_steps, log, self.checkpoint, labels.see)
             crystal = from_ase(atoms)
             artefacts["relaxation"] = "relax.log"
         values = cell_values(crystal, float(atoms.get_potential_energy()))
         values |= force_and_stress(atoms.get_forces(), atoms.get_stress())
+        if not relaxing:
+            labels.see(atoms)
+        artefacts |= labels.keep(scratch)
         more, files, failure = read_spectrum(atoms, request.properties, scratch)
         values |= more
         artefacts |= files
@@ -185,7 +199,7 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
                 if self.ladder.offers(error.kind):
                     raise  # all points anew, with the same numerics
                 failure, kind = str(error), error.kind  # the energy was paid for and is kept beside the reason
-        relaxed = crystal if self.settings.relax else None
+        relaxed = crystal if relaxing else None
         return Outcome(values=values, crystal=relaxed, artefacts=artefacts, failure=failure, kind=kind)
 
     def _keywords(self, crystal: Crystal, request: EvaluationRequest) -> dict[str, Any]:
@@ -210,8 +224,9 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
             keywords["mixer"] = {"beta": _MIXING * numerics.mixing, "nmaxold": 8, "weight": 100.0}
         if numerics.careful or numerics.lean:
             keywords["eigensolver"] = {"name": "rmm-diis"} if numerics.lean else {"name": "dav", "niter": 4}
-        if numerics.empty_bands or DENSITY_OF_STATES in request.properties:
-            keywords["nbands"] = -(8 + 4 * len(crystal))
+        # GPAW itself takes no more bands than valence orbitals of the atoms, which leaves calcium without an empty one.
+        many = numerics.empty_bands or DENSITY_OF_STATES in request.properties
+        keywords["nbands"] = -(8 + 4 * len(crystal)) if many else -(3 + math.ceil(len(crystal) / 2))
         if not numerics.symmetry:
             keywords["symmetry"] = "off"
         return keywords
@@ -244,6 +259,8 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
         energies_only = request.model_copy(update={"properties": ("bulk_modulus",)})
 
         def energy_at(ratio: float) -> float:
+            if ratio == 1.0 and not self.settings.relax:  # a relaxation keeps the plane waves of the cell it began in
+                return float(atoms.get_potential_energy())
             scaled = atoms.copy()
             scaled.set_cell(np.asarray(atoms.cell) * ratio ** (1 / 3), scale_atoms=True)
             self._with_calculator(scaled, crystal, energies_only, scratch / f"gpaw-volume-{ratio:.2f}.txt")

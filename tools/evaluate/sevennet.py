@@ -23,6 +23,7 @@ from ..core.types import EvaluationRequest, FailureKind, Quantity
 from .base import CalculationFailed, EvaluatorSettings, Outcome, ProcessEvaluator
 from .elastic import EquationOfState, birch_murnaghan, relax_cell, scan_volumes
 from .electrons import cell_values
+from .labelling import Labels
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -82,9 +83,13 @@ class SevenNetEvaluator(ProcessEvaluator[SevenNetSettings]):
         """Relax cell and positions, then (where asked) scan the volume for the bulk modulus."""
         atoms = to_ase(request.crystal)
         atoms.calc = self._calculator
-        steps = relax_cell(
-            atoms, self.settings.fmax, self.settings.max_steps, str(scratch / "relax.log"), self.checkpoint
-        )
+        labels = Labels(request.candidate_id)
+        steps = 0
+        if request.purpose == "label":
+            labels.see(atoms)
+        else:
+            log = str(scratch / "relax.log")
+            steps = relax_cell(atoms, self.settings.fmax, self.settings.max_steps, log, self.checkpoint, labels.see)
         energy = float(atoms.get_potential_energy())
         if not math.isfinite(energy):
             raise CalculationFailed("the energy is not a finite number", "output")
@@ -101,9 +106,8 @@ class SevenNetEvaluator(ProcessEvaluator[SevenNetSettings]):
                 values |= self._equation_of_state(atoms).values(len(atoms))
             except CalculationFailed as error:
                 failure, kind = str(error), error.kind  # the energy was paid for and is kept beside the reason
-        return Outcome(
-            values=values, crystal=crystal, artefacts={"relaxation": "relax.log"}, failure=failure, kind=kind
-        )
+        artefacts = labels.keep(scratch) | ({} if request.purpose == "label" else {"relaxation": "relax.log"})
+        return Outcome(values=values, crystal=crystal, artefacts=artefacts, failure=failure, kind=kind)
 
     def _equation_of_state(self, relaxed: Atoms) -> EquationOfState:
         """Positions are relaxed again in each scaled cell, so internal strain is accounted for."""

@@ -10,13 +10,11 @@ import numpy as np
 from ..core.errors import ToolError
 from ..core.types import PotentialRecord
 from .models import ModelOutput
+from .sanity import shortest_distance
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
-
-NEIGHBOUR_CUTOFF = 3.0
-"""Å; atoms that have collided are far closer."""
 
 
 class AseModel:
@@ -35,7 +33,7 @@ class AseModel:
         if lacking:
             raise ToolError(
                 f"The calculator of {record.name} gives no {' and no '.join(sorted(lacking))}.",
-                "Relaxation needs energy, forces and stress.",
+                "Relaxation along forces needs energy, forces and stress; [relax] method = 'bowsr' energies alone.",
             )
         self.record = record
         self._calculator = calculator
@@ -46,7 +44,6 @@ class AseModel:
 
     def _one(self, atoms: Atoms) -> ModelOutput | str:
         from ase import Atoms as Fresh
-        from ase.neighborlist import primitive_neighbor_list
 
         # Without the constraints of the relaxation: those act on what the calculator says, not inside it.
         bare = Fresh(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=True)
@@ -59,6 +56,4 @@ class AseModel:
             )
         except Exception as error:  # noqa: BLE001 - calculators raise anything for a crystal that they cannot take
             return f"{self.record.name} failed: {type(error).__name__}: {error}"
-        distances = primitive_neighbor_list("d", bare.pbc, bare.cell, bare.positions, NEIGHBOUR_CUTOFF)
-        nearest = float(distances.min()) if len(distances) else float("inf")
-        return ModelOutput(energy=energy, forces=forces, stress=stress, min_distance=nearest)
+        return ModelOutput(energy=energy, forces=forces, stress=stress, min_distance=shortest_distance(bare))

@@ -39,6 +39,8 @@ class ModelOutput:
     """`3 x 3`, eV/Å³, positive under tension (ASE's sign)."""
     min_distance: float
     """Å; shortest distance between two atoms, infinite where no neighbour is within the model's cutoff."""
+    features: np.ndarray | None = None
+    """`n x d`, dimensionless: what the model's last layer sees of each atom; None where it does not say."""
 
 
 @runtime_checkable

@@ -1,8 +1,11 @@
 """Potentials by name: the built-in ones, installed entry points, and factories given as `module:factory`.
 
+Relaxed by forces, or (`method="bowsr"`) by energies alone, which any of them has.
+
 A factory is called with keywords, and only with those that the settings give: `model` (a path or a name) and `device`.
-It answers an ASE calculator, or a `BatchModel` that states its own record. So `mace.calculators:mace_mp` works as it
-is; for another signature a module of a few lines stands in between:
+It answers an ASE calculator, or a `BatchModel` that states its own record; for `method="bowsr"` also an `EnergyModel`
+that does, and there a calculator need know no forces. So `mace.calculators:mace_mp` works as it is; for another
+signature a module of a few lines stands in between:
 
     def orb(model="orb_v3_conservative_inf_mpa", device="cpu"):
         from orb_models.forcefield import pretrained
@@ -25,8 +28,10 @@ from ..core.protocols import Potential
 from ..core.types import PotentialRecord
 from .ase_calculator import AseModel
 from .batched import BatchedPotential
+from .bowsr import BowsrPotential
+from .energy_models import AseEnergies, BatchEnergies, EnergyModel
 from .models import BatchModel, digest
-from .settings import RelaxationSettings
+from .settings import Method, RelaxationSettings
 
 ENTRY_POINTS = "lodestone.potentials"
 """Entry-point group of third-party potentials: a name to a factory."""
@@ -41,7 +46,11 @@ def potential_names() -> tuple[str, ...]:
 
 
 def make_potential(
-    name: str, settings: RelaxationSettings | None = None, model: str = "", device: str = "auto"
+    name: str,
+    settings: RelaxationSettings | None = None,
+    model: str = "",
+    device: str = "auto",
+    method: Method = "gradient",
 ) -> Potential:
     """A potential by name.
 
@@ -50,27 +59,38 @@ def make_potential(
         settings: of its relaxations.
         model: path of a file of weights, instead of the built-in ones; given to a factory as `model`.
         device: `auto`, `cpu` or `cuda`; given to a factory as `device` unless it is `auto`.
+        method: `gradient` follows forces and stress; `bowsr` searches the free parameters for the lowest energy, with
+            the space group kept (`bowsr.py`). Name and energies are the model's either way.
 
     Raises:
         ConfigError: for an unknown name, or a factory that cannot be imported or gives something else.
         ToolError: for weights that cannot be read.
     """
-    weights = Path(model).expanduser() if model else None
+    if name in BUILT_IN:
+        potential = _built_in(name, settings, Path(model).expanduser() if model else None, device)
+        if method == "gradient":
+            return potential
+        return BowsrPotential(potential.name, lambda: BatchEnergies(potential.model), settings)
+    arguments = ({"model": model} if model else {}) | ({"device": device} if device != "auto" else {})
+    made = _made(name, arguments, method)
+    if isinstance(made, BatchModel):
+        return BatchedPotential(made.record.name, lambda: made, settings)
+    return BowsrPotential(made.record.name, lambda: made, settings)
+
+
+def _built_in(name: str, settings: RelaxationSettings | None, weights: Path | None, device: str) -> BatchedPotential:
     if name == "chgnet":
         from .chgnet import ChgnetPotential
 
         return ChgnetPotential(settings, device, weights)
-    if name in BUILT_IN:
-        from .sevennet import SevenNetPotential
+    from .sevennet import SevenNetPotential
 
-        return SevenNetPotential(name, settings, device, weights)
-    arguments = ({"model": model} if model else {}) | ({"device": device} if device != "auto" else {})
-    made = _made(name, arguments)
-    return BatchedPotential(made.record.name, lambda: made, settings)
+    return SevenNetPotential(name, settings, device, weights)
 
 
-def _made(name: str, arguments: dict[str, str]) -> BatchModel:
-    """The model that a factory makes. Not at first use, as with the others: its name is known only then."""
+def _made(name: str, arguments: dict[str, str], method: Method) -> BatchModel | EnergyModel:
+    """What a factory makes: for gradients a `BatchModel`, else an `EnergyModel`. Not at first use, as with the others:
+    its name is known only then."""
     from ase.calculators.calculator import BaseCalculator
 
     factory, module = _factory(name)
@@ -82,12 +102,16 @@ def _made(name: str, arguments: dict[str, str]) -> BatchModel:
             f"It was given {arguments or 'nothing'}; see [relax] model and device.",
         ) from error
     if isinstance(made, BatchModel):
+        return made if method == "gradient" else BatchEnergies(made)
+    if isinstance(made, EnergyModel) and method == "bowsr":
         return made
     if not isinstance(made, BaseCalculator):
+        expected = "a BatchModel" if method == "gradient" else "a BatchModel, an EnergyModel"
         raise ConfigError(
-            f"Potential '{name}' gives a {type(made).__name__}.", "An ASE calculator or a BatchModel is expected."
+            f"Potential '{name}' gives a {type(made).__name__}.", f"Expected: an ASE calculator or {expected}."
         )
-    return AseModel(made, _record(name, module, arguments.get("model", "")))
+    record = _record(name, module, arguments.get("model", ""))
+    return AseModel(made, record) if method == "gradient" else AseEnergies(made, record)
 
 
 def _factory(name: str) -> tuple[Callable[..., Any], str]:

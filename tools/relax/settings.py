@@ -7,6 +7,12 @@ from typing import Literal
 
 from ..core.errors import ToolError
 
+Cell = Literal["free", "fixed_volume", "fixed"]
+"""What of a cell may change: all of it, its shape alone, or nothing."""
+
+Method = Literal["gradient", "bowsr"]
+"""How a crystal comes down: along forces and stress, or by a search of its free parameters, by energies alone."""
+
 MAX_PRESSURE_GPA = 1000.0
 """Either way; beyond it no universal potential was ever trained."""
 
@@ -25,8 +31,8 @@ class RelaxationSettings:
     max_batch_atoms: int = 256
     """Atoms in one model call, which is what its memory grows with: in rocksalt by 4.5 MB an atom for CHGNet, 7 for
     SevenNet-0, 16 for SevenNet-l3i5. A larger crystal is alone in its call. On a CPU more gains nothing."""
-    cell: Literal["free", "fixed_volume", "fixed"] = "free"
-    """What of the cell may change: all of it, its shape alone, or nothing."""
+    cell: Cell = "free"
+    """See `Cell`."""
     pressure_gpa: float = 0.0
     """Hydrostatic pressure from outside; at the end the crystal's own pressure is as large. The energy of the result
     stays the crystal's, without pV."""
@@ -42,6 +48,8 @@ class RelaxationSettings:
     """eV/Å; FIRE hands over to BFGS when the largest force falls below it."""
     fire_steps: int = 30
     """FIRE hands over to BFGS after so many steps whatever the forces."""
+    path_every: int = 0
+    """Steps between configurations that the result keeps of its way; 0: it keeps none."""
     max_volume_change: float = 4.0
     """Factor, either way, between the first and the present cell volume."""
     min_distance: float = 0.5
@@ -62,6 +70,8 @@ class RelaxationSettings:
         for name in (*positive, "symprec"):
             if not getattr(self, name) > 0:
                 raise ToolError(f"Relaxation setting {name} is {getattr(self, name)}.", "Give a positive number.")
+        if self.path_every < 0:
+            raise ToolError(f"path_every is {self.path_every}.", "Give a number of steps, or 0.")
         if not 0.0 <= self.rattle <= 0.5:
             raise ToolError(f"rattle is {self.rattle} Å.", "Give 0 to 0.5.")
         if self.max_volume_change <= 1.0:

@@ -23,9 +23,12 @@ class KeptSymmetry:
     """Every operation of a crystal's space group, imposed on its steps by ASE's `FixSymmetry`."""
 
     def __init__(self, constraint: Any, symprec: float) -> None:
-        self._rotations = np.asarray(constraint.rotations, dtype=float)
-        self._translations = np.asarray(constraint.translations, dtype=float)
-        self._images = np.asarray(constraint.symm_map)
+        self.rotations = np.asarray(constraint.rotations, dtype=int)
+        """`operations x 3 x 3`, of fractional coordinates (columns)."""
+        self.translations = np.asarray(constraint.translations, dtype=float)
+        """`operations x 3`, fractional."""
+        self.images = np.asarray(constraint.symm_map)
+        """`operations x n`: the atom onto which an operation maps an atom."""
         self._symprec = symprec
 
     @classmethod
@@ -62,12 +65,35 @@ class KeptSymmetry:
         """
         cell, positions = np.asarray(atoms.cell), atoms.get_scaled_positions(wrap=False)
         metric = cell @ cell.T
-        turned = np.einsum("oji,jk,okl->oil", self._rotations, metric, self._rotations)
+        turned = np.einsum("oji,jk,okl->oil", self.rotations, metric, self.rotations)
         if (strain := float(np.abs(turned - metric).max())) > 2 * self._symprec * float(np.sqrt(metric.max())):
             return f"the lattice lost its symmetry: {strain:.2g} Å² off under an operation of the start"
-        moved = np.einsum("oij,nj->oni", self._rotations, positions) + self._translations[:, None, :]
-        off = moved - positions[self._images]
+        moved = np.einsum("oij,nj->oni", self.rotations, positions) + self.translations[:, None, :]
+        off = moved - positions[self.images]
         distance = float(np.linalg.norm((off - np.round(off)) @ cell, axis=-1).max())
         if distance > self._symprec:
             return f"an atom left its Wyckoff position: {distance:.2g} Å off under an operation of the start"
         return ""
+
+
+def primitive_cell(atoms: Atoms, symprec: float) -> tuple[Atoms, np.ndarray]:
+    """A primitive cell of a crystal, not turned, and for each atom (`n`) the atom of that cell that it repeats.
+
+    The crystal itself where it is primitive.
+
+    Args:
+        atoms: with symmetry made exact.
+        symprec: tolerance of the symmetry finder, Å.
+    """
+    from ase import Atoms as Fresh
+    from spglib import standardize_cell
+
+    cell = (np.asarray(atoms.cell).tolist(), atoms.get_scaled_positions().tolist(), atoms.numbers.tolist())
+    found = standardize_cell(cell, to_primitive=True, no_idealize=True, symprec=symprec)
+    if found is None or len(found[2]) == len(atoms):
+        return atoms, np.arange(len(atoms))
+    lattice, sites, numbers = found
+    small = Fresh(numbers, scaled_positions=sites, cell=lattice, pbc=True)
+    off = (atoms.positions @ np.linalg.inv(lattice))[:, None, :] - sites
+    distance = np.linalg.norm((off - np.round(off)) @ lattice, axis=-1)
+    return small, distance.argmin(axis=1)

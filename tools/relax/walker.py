@@ -15,6 +15,7 @@ from ..core.structure import from_ase, to_ase
 from ..core.types import Crystal, Failure, Relaxation
 from ..core.units import GPA_PER_EV_A3
 from .models import ModelOutput
+from .sanity import cell_problem, distance_problem, energy_problem
 from .settings import RelaxationSettings
 from .symmetry import KeptSymmetry
 
@@ -46,6 +47,7 @@ class Walker:
         self.wall_s = 0.0
         self._start = crystal
         self._sane: tuple[np.ndarray, np.ndarray] | None = None
+        self._path: list[Crystal] = []
         self._symmetry: KeptSymmetry | None = None
         self._movable: Any = None
         self._optimizer: Any = None
@@ -61,24 +63,10 @@ class Walker:
         first = not self.started
         if first:
             self.started = time.perf_counter()
-        limits, count = self.settings, len(self.atoms)
-        cell = np.asarray(self.atoms.cell)
-        if not (np.isfinite(cell).all() and np.isfinite(self.atoms.positions).all()):
-            return self._end("positions or cell are no longer finite")
-        volume = abs(float(self.atoms.get_volume()))
-        if not limits.min_volume_per_atom <= volume / count <= limits.max_volume_per_atom:
-            return self._end(
-                f"volume of {volume / count:.2f} Å³/atom is outside "
-                f"{limits.min_volume_per_atom:g} to {limits.max_volume_per_atom:g}"
-            )
-        change = volume / self.first_volume
-        if not 1.0 / limits.max_volume_change <= change <= limits.max_volume_change:
-            return self._end(f"volume changed by a factor of {change:.2f}")
-        height = 1.0 / float(np.linalg.norm(np.linalg.inv(cell), axis=0).max())
-        if height < limits.min_distance:
-            return self._end(f"cell collapsed to a height of {height:.2f} Å")
-        if first and limits.keep_symmetry:
-            found = KeptSymmetry.impose(self.atoms, limits.symprec)
+        if problem := cell_problem(self.atoms, self.first_volume, self.settings):
+            return self._end(problem)
+        if first and self.settings.keep_symmetry:
+            found = KeptSymmetry.impose(self.atoms, self.settings.symprec)
             if isinstance(found, str):
                 return self._end(found)
             self._symmetry = found
@@ -90,6 +78,8 @@ class Walker:
         if problem or isinstance(output, str):
             return self._end(problem)
         generalised = self._feed(output)
+        if self.settings.path_every and self.steps % self.settings.path_every == 0:
+            self._path.append(self._last_sane())
         if generalised < self.settings.fmax:
             return self._arrive()
         if self.steps >= self.settings.max_steps:
@@ -112,6 +102,7 @@ class Walker:
             potential=potential,
             failure=Failure(stage="relax", reason=self.reason) if self.reason else None,
             wall_s=self.wall_s,
+            path=tuple(self._path),
         )
 
     def _last_sane(self) -> Crystal:
@@ -128,13 +119,8 @@ class Walker:
         largest = float(np.linalg.norm(output.forces, axis=1).max())
         if not np.isfinite([per_atom, largest, *output.stress.ravel()]).all():
             return "the model's energy, forces or stress are not finite"
-        if output.min_distance < limits.min_distance:
-            return f"atoms collided: {output.min_distance:.2f} Å apart"
-        if not limits.min_energy_per_atom <= per_atom <= limits.max_energy_per_atom:
-            return (
-                f"energy of {per_atom:.1f} eV/atom is outside "
-                f"{limits.min_energy_per_atom:g} to {limits.max_energy_per_atom:g}"
-            )
+        if problem := distance_problem(output.min_distance, limits) or energy_problem(per_atom, limits):
+            return problem
         if largest > limits.max_force:
             return f"force of {largest:.3g} eV/Å: diverges"
         return ""
