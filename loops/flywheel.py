@@ -83,10 +83,9 @@ class Flywheel:
 
     @property
     def on(self) -> bool:
-        """Whether this campaign teaches its potential: as the settings say, and only CHGNet can be taught."""
+        """Whether this campaign teaches its potential."""
         wanted = self._settings.when
-        dear = self._parts.evaluator.fidelity == "dft"
-        return self._parts.settings.relax.potential == "chgnet" and (wanted == "always" or (wanted == "dft" and dear))
+        return wanted == "always" or (wanted == "dft" and self._parts.evaluator.fidelity == "dft")
 
     # --- doubt ---------------------------------------------------------------------------------
 
@@ -145,7 +144,8 @@ class Flywheel:
 
         Args:
             round_number: whose.
-            left: evaluations that may still be booked.
+            left: evaluations that may still be booked. At most half of them become labels: a label is worth what the
+                evaluations after it gain by it.
         """
         from ..tools.relax.doubt import spread_out
 
@@ -156,7 +156,7 @@ class Flywheel:
                 limit = float(event["threshold"])
                 rows |= {row["id"]: row for row in event["doubtful"]}
         found = list(rows.values())
-        count = min(left, self._settings.labels_per_round)
+        count = min(max(0, left // 2), self._settings.labels_per_round)
         chosen = spread_out([np.array(row["features"]) for row in found], [row["force"] for row in found], count)
         return [self._request(found[i], limit) for i in chosen]
 

@@ -15,6 +15,7 @@ from ..tools.core.errors import ConfigError
 from ..tools.core.types import Frozen
 from .knowledge import Knowledge
 from .ledger import Ledger, holds_ledger
+from .versions import ORIGINAL, active
 
 MOST = 500
 """Measured crystals taken from one former campaign: the best and the latest."""
@@ -48,7 +49,7 @@ def inherit(directories: Sequence[str], method: str, potential: str) -> tuple[li
         What is taken, each crystal once, and a note in words for each campaign.
 
     Raises:
-        ConfigError: no campaign there, another method or potential, or nothing measured.
+        ConfigError: no campaign there, another method or potential, one that has learned, or nothing measured.
         LedgerError: its ledger is damaged or of another version.
     """
     found: dict[str, Inherited] = {}
@@ -66,6 +67,11 @@ def inherit(directories: Sequence[str], method: str, potential: str) -> tuple[li
                     f"The campaign in {directory} used another {what}: {theirs}.",
                     f"Values can be taken over where it is the same as here: {ours}.",
                 )
+        if (version := active(knowledge.ledger)).name != ORIGINAL:
+            raise ConfigError(
+                f"The potential of the campaign in {directory} has learned: its energies are those of {version.name}.",
+                f"`lodestone potential {directory} --use {ORIGINAL}` gives it those that this campaign begins with.",
+            )
         measurements, _ = knowledge.measurements({})
         if not measurements:
             raise ConfigError(f"The campaign in {directory} has measured nothing.", "Leave it out of --former.")

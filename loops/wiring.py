@@ -173,6 +173,15 @@ def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator, scout:
             f"The goal asks for the laboratory '{goal.laboratory}', and none is connected.",
             "Leave the laboratory out of the request; what is found can be exported (`lodestone export`).",
         )
+    if settings.learning.when != "never" and (settings.relax.potential, settings.relax.method) != (
+        "chgnet",
+        "gradient",
+    ):
+        raise ConfigError(
+            f"[learning] when is '{settings.learning.when}', and only chgnet along forces can learn; [relax] has "
+            f"potential '{settings.relax.potential[:80]}' and method '{settings.relax.method}'.",
+            "Set potential = 'chgnet' and method = 'gradient', or when = 'never'.",
+        )
     compositions(goal.space)  # an impossible composition is refused before anything is written
     s = settings.screen
     geometry = GeometryScreen(s.min_distance_factor, s.min_volume_factor, s.max_volume_factor, s.max_aspect_ratio)

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from lodestone.loops.inherited import inherit
 from lodestone.loops.knowledge import Knowledge
 from lodestone.loops.ledger import Ledger
 from lodestone.loops.ledger.verify import verify
 from lodestone.loops.settings import defaults, load_settings, resumed_settings
 from lodestone.loops.versions import ORIGINAL, active, versions, weights_of
-from lodestone.tools.core.errors import LedgerError
+from lodestone.tools.core.errors import ConfigError, LedgerError
 from lodestone.tools.core.labels import read_labels
 
 from .test_campaign import lodestone
@@ -114,3 +115,20 @@ def test_a_campaign_from_before_there_was_learning_goes_on_without() -> None:
     current = load_settings(None, dict(os.environ), {"learning.when": "always"})
     assert resumed_settings(stored, current).learning.when == "never"
     assert resumed_settings(current.model_dump(mode="json"), current).learning.when == "always"
+
+
+def test_what_a_learned_potential_says_is_not_taken_over_by_another_campaign(taught: Path) -> None:
+    ledger = Ledger.open(taught, read_only=True)
+    assert active(ledger).name != ORIGINAL
+    with pytest.raises(ConfigError, match="has learned"):
+        inherit([str(taught)], ledger.meta("method"), ledger.meta("potential"))
+
+
+def test_a_potential_that_cannot_learn_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    done = lodestone(
+        "run", WORDS, "--yes", "--evaluator", "sevennet", "--dir", "c", cwd=tmp_path, **LEARN,
+        LODESTONE_RELAX__POTENTIAL="sevennet-0",
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "only chgnet along forces can learn" in done.stderr
+    assert not (tmp_path / "c").exists()

@@ -47,8 +47,17 @@ class Labels:
         )
 
     def keep(self, scratch: Path) -> dict[str, str]:
-        """Write the file; the artefact that it is. Nothing where there are no labels."""
+        """Write the file; the artefact that it is. Nothing where there are no labels.
+
+        Nor where the disk refuses it: the evaluation itself was paid for, waits in memory for the disk, and must not
+        fail for what it leaves beside.
+        """
         if not self._found:
             return {}
-        write_labels(scratch / LABELS_FILE, self._found)
+        path = scratch / LABELS_FILE
+        try:
+            write_labels(path, self._found)
+        except OSError:
+            path.unlink(missing_ok=True)
+            return {}
         return {"labels": LABELS_FILE}

@@ -68,7 +68,7 @@ class Doubt:
     upper: np.ndarray
     """`n`, eV/Å: one standard deviation (of the logarithm) above."""
     energy: float
-    """eV/atom: expected error of the energy, differences between elements' references left out."""
+    """eV/atom: how far the committee's two energies are apart, as they are; no label has taught it anything."""
 
     @property
     def score(self) -> float:

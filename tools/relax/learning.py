@@ -7,8 +7,9 @@ Focassio et al., ACS Appl. Mater. Interfaces 17, 13111 (2024); Deng et al., npj 
   is left is what the potential gets wrong, and energies of former crystals stay comparable.
 * Replay: in each step some crystals are shown with the energies, forces and stresses that the potential gave before,
   so that what it knew of others stays (rehearsal with pseudo-labels: Robins, Connect. Sci. 7, 123 (1995)).
-* Labels of some sources are held out. Training stops when their error no longer falls, and the weights of the lowest
-  error are the result.
+* Labels of some sources are held out for the verdict and looked at once, before and after. Others, of the sources that
+  are learned from, say when to stop: the weights of their lowest error are the result. One set for both would make
+  the best of many epochs look like a gain where there is none.
 
 What is not here: which configurations deserve a label (`doubt.py`), and which version a campaign uses (`loops/`).
 """
@@ -44,7 +45,7 @@ class TuningSettings:
     """Wall time; the best weights so far are the result when it is over."""
     epochs: int = 100
     patience: int = 12
-    """Epochs without a lower held-out error after which it ends."""
+    """Epochs without a lower error on the stopping labels after which it ends."""
     batch_atoms: int = 160
     """Atoms of the labels in one step."""
     learning_rate: float = 1e-3
@@ -57,7 +58,7 @@ class TuningSettings:
     replay_share: float = 0.3
     """Atoms of replay for each atom of labels in a step."""
     held_out: float = 0.15
-    """Share of the sources that is held out, at least one."""
+    """Share of the sources that is held out for the verdict, at least one; and of the rest, that says when to stop."""
     seed: int = 0
     """Of the order in which labels are shown."""
 
@@ -98,6 +99,7 @@ class TuningReport(Frozen):
     shifts: dict[str, float] = {}
     """Element to the shift in eV/atom between the labels' scale and the potential's."""
     trained: int = 0
+    stopping: int = 0
     held_out: int = 0
     """Labels of each kind."""
     epochs: int = 0
@@ -160,19 +162,25 @@ def _errors(outputs: Sequence[ModelOutput], labels: Sequence[Label], shifts: dic
     )
 
 
-def split_sources(labels: Sequence[Label], share: float) -> tuple[list[int], list[int]]:
+def split_sources(labels: Sequence[Label], share: float, salt: str = "") -> tuple[list[int], list[int]]:
     """Indices of the labels to learn from and of those held out; a source goes to one side as a whole.
+
+    Another `salt` gives another, independent split.
 
     The digest of its name decides, so that a source which one version learned from is never held out from a later one.
     There is at least one of each where there are two sources; the one of the lowest digest is held out then.
     """
-    places = {source: int(sha256(source)[:12], 16) / 16**12 for source in {label.source for label in labels}}
+    places = {source: int(sha256(salt + source)[:12], 16) / 16**12 for source in {label.source for label in labels}}
     lowest = min(places, key=lambda source: (places[source], source))
     out = {source for source, place in places.items() if place < share or source == lowest}
     if len(out) == len(places):
         out = {lowest}
     held = [i for i, label in enumerate(labels) if label.source in out]
     return [i for i, label in enumerate(labels) if label.source not in out], held
+
+
+def _sources(labels: Sequence[Label]) -> int:
+    return len({label.source for label in labels})
 
 
 @dataclass
@@ -212,7 +220,7 @@ class FineTuning:
         rival: ChgnetModel | None = None,
     ) -> None:
         self.settings = settings or TuningSettings()
-        if len({label.source for label in labels}) < 2:
+        if _sources(labels) < 2:
             raise ToolError(
                 f"{len(labels)} labels of one source cannot be learned: none could be held out.",
                 "Give labels of two sources at least.",
@@ -220,7 +228,10 @@ class FineTuning:
         self._base = base
         self._rival = rival
         train, held = split_sources(labels, self.settings.held_out)
-        self._learned = [labels[i] for i in train]
+        known = [labels[i] for i in train]
+        learned, stopping = split_sources(known, self.settings.held_out, "stop") if _sources(known) > 1 else (train, [])
+        self._learned = [known[i] for i in learned] if stopping else known
+        self._stopping = [known[i] for i in stopping] or known
         self._held = [labels[i] for i in held]
         outputs = outputs_of(base, [label.crystal for label in self._learned])
         self.shifts = fit_shifts(self._learned, [o.energy for o in outputs])
@@ -230,14 +241,13 @@ class FineTuning:
         """The tuned potential and the report; where nothing was gained, `base` as it was.
 
         Args:
-            told: called after each epoch with its number and the held-out errors.
+            told: called after each epoch with its number and the errors that say when to stop.
         """
         import torch
 
         settings, began = self.settings, time.monotonic()
         model = self._base.copy()
-        start = errors_of(model, self._held, self.shifts)
-        before = start if self._rival is None else self._errors_of_rival(self._rival)
+        before = self._errors_before()
         samples = [self._sample(la.crystal, shifted(la, self.shifts), la.forces, la.stress) for la in self._learned]
         replay = [
             self._sample(c, o.energy, o.forces, o.stress)
@@ -245,7 +255,7 @@ class FineTuning:
         ]
         rng = np.random.default_rng(settings.seed)
         optimizer = torch.optim.Adam(model.trainable(), lr=settings.learning_rate)
-        best, lowest, since, epoch = model.weights(), start, 0, 0
+        best, lowest, since, epoch = model.weights(), errors_of(model, self._stopping, self.shifts), 0, 0
         while epoch < settings.epochs and since < settings.patience and self._share_of_time(began) < 1.0:
             done = max(epoch / settings.epochs, self._share_of_time(began))
             for group in optimizer.param_groups:
@@ -256,31 +266,35 @@ class FineTuning:
                 if self._share_of_time(began) >= 1.0:
                     break
             epoch += 1
-            now = errors_of(model, self._held, self.shifts)
+            now = errors_of(model, self._stopping, self.shifts)
             if told is not None:
                 told(epoch, now)
             since += 1
             if np.isfinite(now.score) and now.score < lowest.score:
                 best, lowest, since = model.weights(), now, 0
         model.restore(best)
-        accepted = lowest.score < before.score
+        after = errors_of(model, self._held, self.shifts)
+        accepted = after.score < before.score
         reason = "the held-out error fell" if accepted else "the held-out error did not fall"
         return model, TuningReport(
             accepted=accepted,
             reason=reason,
             before=before,
-            after=lowest,
+            after=after,
             shifts=self.shifts,
             trained=len(self._learned),
+            stopping=len(self._stopping) if self._stopping is not self._learned else 0,
             held_out=len(self._held),
             epochs=epoch,
             seconds=time.monotonic() - began,
         )
 
-    def _errors_of_rival(self, rival: ChgnetModel) -> Errors:
-        """With shifts of its own, which is the best that can be said for it."""
-        energies = [o.energy for o in outputs_of(rival, [label.crystal for label in self._learned])]
-        return errors_of(rival, self._held, fit_shifts(self._learned, energies))
+    def _errors_before(self) -> Errors:
+        """Held-out errors of the version in use, with shifts of its own, which is the best that can be said for it."""
+        if self._rival is None:
+            return errors_of(self._base, self._held, self.shifts)
+        energies = [o.energy for o in outputs_of(self._rival, [label.crystal for label in self._learned])]
+        return errors_of(self._rival, self._held, fit_shifts(self._learned, energies))
 
     def _share_of_time(self, began: float) -> float:
         return (time.monotonic() - began) / self.settings.max_seconds

@@ -195,6 +195,19 @@ def test_a_cell_that_blows_up_ends_with_its_last_sane_crystal():
     assert volume(copper()) < volume(result.crystal) <= 1.5 * volume(copper())
 
 
+def test_the_way_of_a_relaxation_is_kept_where_it_is_asked_for():
+    start = copper(1.05, 1)
+    kept, plain = (
+        relax_batched(EmtModel(), [("a", start)], RelaxationSettings(fmax=0.01, path_every=every))[0]
+        for every in (4, 0)
+    )
+    assert kept.path[0] == start
+    assert len(kept.path) == 1 + kept.steps // 4
+    assert kept.crystal == plain.crystal  # looking on changes nothing
+    assert plain.path == ()
+    assert "path" not in plain.model_dump(mode="json")
+
+
 def test_a_relaxation_that_does_not_end_says_so():
     wobbling = Scripted(output(forces=np.array([[0.2, 0, 0], [-0.2, 0, 0], [0, 0, 0], [0, 0, 0]])))
     (result,) = relax_batched(wobbling, [("x", copper())], RelaxationSettings(max_steps=4))

@@ -126,6 +126,14 @@ def test_with_nothing_to_learn_nothing_is_accepted_and_the_potential_stays(base)
     assert all(a.energy == pytest.approx(b.energy, abs=1e-6) for a, b in same)
 
 
+def test_what_gives_the_verdict_has_no_say_in_when_to_stop(base):
+    labels = taught(14, 0)
+    tuning = FineTuning(base, labels, (), TuningSettings(held_out=0.2))
+    parts = [{label.source for label in part} for part in (tuning._learned, tuning._stopping, tuning._held)]
+    assert all(parts)
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 14
+
+
 def test_the_base_stays_as_it_is(base):
     crystals = [label.crystal for label in taught(2, 3)]
     before = [o.energy for o in outputs_of(base, crystals)]
