@@ -71,8 +71,12 @@ def free(atoms: Atoms, **more) -> FreeParameters:
     return found
 
 
-def symmetry(crystal: Crystal, symprec: float = 1e-4) -> tuple[int, list[str], int]:
-    """Space group, Wyckoff letters and the number of operations, by another library than the one that found them."""
+def symmetry(crystal: Crystal, symprec: float = 1e-4) -> tuple[int, list[str], list[int], int]:
+    """Space group, site symmetries, orbits and number of operations, by another library than the one that found them.
+
+    Not the Wyckoff letters: which of two positions that differ by a shift of the origin is `a` (3a and 3b of P3_221) is
+    a choice, and the library's falls either way for the same quartz.
+    """
     atoms = to_ase(crystal)
     cell = moyopy.Cell(
         basis=np.asarray(atoms.cell).tolist(),
@@ -80,7 +84,7 @@ def symmetry(crystal: Crystal, symprec: float = 1e-4) -> tuple[int, list[str], i
         numbers=atoms.numbers.tolist(),
     )
     data = moyopy.MoyoDataset(cell, symprec=symprec)
-    return data.number, list(data.wyckoffs), len(data.operations)
+    return data.number, list(data.site_symmetry_symbols), list(data.orbits), len(data.operations)
 
 
 def turned(atoms: Atoms) -> Atoms:
