@@ -104,4 +104,4 @@ class Identification(Frozen):
     amorphous_fraction: Fraction | None = None
     """Weight fraction of the sample that gives no peaks; None where the pattern cannot say."""
     r_wp: Annotated[float, Field(ge=0.0)]
-    """Weighted profile residual of the fit, as in Rietveld refinement (Toby, Powder Diffr. 21, 67 (2006)), from 0 on."""
+    """Weighted profile residual of the fit, as in Rietveld refinement (Toby, Powder Diffr. 21, 67, 2006), from 0 on."""
