@@ -40,12 +40,18 @@ def main() -> None:
     parser.add_argument("--replay", type=int, default=60, help="crystals of the replay; 0: none")
     parser.add_argument("--learning-rate", type=float, default=TuningSettings.learning_rate)
     parser.add_argument("--batch-atoms", type=int, default=TuningSettings.batch_atoms)
+    parser.add_argument("--averaging", type=float, default=TuningSettings.averaging)
     parser.add_argument("--save", type=Path, help="write the tuned weights here")
     args = parser.parse_args()
     warnings.filterwarnings("ignore")
     base = ChgnetModel()
     train, test = (read_mlearn(args.data / f"{part}.json") for part in ("training", "test"))
-    settings = TuningSettings(max_seconds=args.seconds, learning_rate=args.learning_rate, batch_atoms=args.batch_atoms)
+    settings = TuningSettings(
+        max_seconds=args.seconds,
+        learning_rate=args.learning_rate,
+        batch_atoms=args.batch_atoms,
+        averaging=args.averaging,
+    )
     tuning = FineTuning(
         base, train, replay_crystals(args.replay, {s for x in train for s in x.crystal.species}), settings
     )
@@ -58,14 +64,14 @@ def main() -> None:
     print()
     print("| what | CHGNet as it came | fine-tuned |")
     print("|---|---|---|")
-    rows = {f"{args.data.name}, test cells ({len(test)})": (test, tuning.shifts)}
+    rows = {f"{args.data.name}, test cells ({len(test)})": (test, (tuning.shifts, report.shifts))}
     if args.other is not None:
         other = read_mlearn(args.other / "test.json")
-        rows[f"{args.other.name}, test cells ({len(other)})"] = (other, None)
+        rows[f"{args.other.name}, test cells ({len(other)})"] = (other, (None, None))
     for name, (labels, shifts) in rows.items():
         cells = []
-        for model in (base, tuned):
-            known = shifts or fit_shifts(labels, [o.energy for o in outputs_of(model, [x.crystal for x in labels])])
+        for model, known in zip((base, tuned), shifts, strict=True):
+            known = known or fit_shifts(labels, [o.energy for o in outputs_of(model, [x.crystal for x in labels])])
             errors = errors_of(model, labels, known)
             cells.append(f"{1000 * errors.energy:.1f} meV/atom, {errors.force:.3f} eV/Å")
         print(f"| {name} | {cells[0]} | {cells[1]} |")

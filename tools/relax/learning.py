@@ -17,7 +17,8 @@ What is not here: which configurations deserve a label (`doubt.py`), and which v
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,10 @@ class TuningSettings:
     force_weight: float = 1.0
     stress_weight: float = 0.1
     """Of an error of 1 GPa."""
+    averaging: float = 0.99
+    """Part of the running mean of the weights that a step leaves in place; the mean is what is judged and kept. 0: the
+    weights themselves. It takes out the noise of small batches (Polyak & Juditsky, SIAM J. Control Optim. 30, 838
+    (1992))."""
     replay_share: float = 0.3
     """Atoms of replay for each atom of labels in a step."""
     held_out: float = 0.15
@@ -66,6 +71,8 @@ class TuningSettings:
         for name in ("max_seconds", "epochs", "patience", "batch_atoms", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ToolError(f"Tuning setting {name} is {getattr(self, name)}.", "Give a positive number.")
+        if not 0.0 <= self.averaging < 1.0:
+            raise ToolError(f"averaging is {self.averaging}.", "Give a share from 0 on, below 1.")
         if not 0.0 < self.held_out < 1.0:
             raise ToolError(f"held_out is {self.held_out}.", "Give a share between 0 and 1.")
 
@@ -97,7 +104,7 @@ class TuningReport(Frozen):
     """On the held-out labels."""
     after: Errors | None = None
     shifts: dict[str, float] = {}
-    """Element to the shift in eV/atom between the labels' scale and the potential's."""
+    """Element to the shift in eV/atom between the labels' scale and that of the potential, after it."""
     trained: int = 0
     stopping: int = 0
     held_out: int = 0
@@ -255,6 +262,7 @@ class FineTuning:
         ]
         rng = np.random.default_rng(settings.seed)
         optimizer = torch.optim.Adam(model.trainable(), lr=settings.learning_rate)
+        mean = _RunningMean(model, settings.averaging)
         best, lowest, since, epoch = model.weights(), errors_of(model, self._stopping, self.shifts), 0, 0
         while epoch < settings.epochs and since < settings.patience and self._share_of_time(began) < 1.0:
             done = max(epoch / settings.epochs, self._share_of_time(began))
@@ -263,17 +271,21 @@ class FineTuning:
             for batch in _batches(samples, settings.batch_atoms, rng):
                 again = _some(replay, settings.replay_share * sum(s.atoms for s in batch), rng)
                 self._step(model, optimizer, [*batch, *again])
+                mean.follow()
                 if self._share_of_time(began) >= 1.0:
                     break
             epoch += 1
-            now = errors_of(model, self._stopping, self.shifts)
+            with mean.in_place():
+                now = errors_of(model, self._stopping, self.shifts)
+                if np.isfinite(now.score) and now.score < lowest.score:
+                    best, lowest, since = model.weights(), now, -1
             if told is not None:
                 told(epoch, now)
             since += 1
-            if np.isfinite(now.score) and now.score < lowest.score:
-                best, lowest, since = model.weights(), now, 0
         model.restore(best)
-        after = errors_of(model, self._held, self.shifts)
+        energies = [o.energy for o in outputs_of(model, [la.crystal for la in self._learned])]
+        shifts = fit_shifts(self._learned, energies)
+        after = errors_of(model, self._held, shifts)
         accepted = after.score < before.score
         reason = "the held-out error fell" if accepted else "the held-out error did not fall"
         return model, TuningReport(
@@ -281,7 +293,7 @@ class FineTuning:
             reason=reason,
             before=before,
             after=after,
-            shifts=self.shifts,
+            shifts=shifts,
             trained=len(self._learned),
             stopping=len(self._stopping) if self._stopping is not self._learned else 0,
             held_out=len(self._held),
@@ -336,6 +348,42 @@ class FineTuning:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.trainable(), 10.0)
         optimizer.step()
+
+
+class _RunningMean:
+    """The running mean of the weights of a model that is being fitted."""
+
+    def __init__(self, model: ChgnetModel, kept: float) -> None:
+        self._weights = model.trainable()
+        self._mean = [w.detach().clone() for w in self._weights]
+        self._kept = kept
+        self._steps = 0
+
+    def follow(self) -> None:
+        """Take in the weights after a step; the first steps count more, so that the start is soon forgotten."""
+        import torch
+
+        self._steps += 1
+        kept = min(self._kept, self._steps / (10 + self._steps)) if self._kept else 0.0
+        with torch.no_grad():
+            for mean, weight in zip(self._mean, self._weights, strict=True):
+                mean.lerp_(weight, 1.0 - kept)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The model with the mean as its weights."""
+        import torch
+
+        own = [w.detach().clone() for w in self._weights]
+        with torch.no_grad():
+            for weight, mean in zip(self._weights, self._mean, strict=True):
+                weight.copy_(mean)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for weight, value in zip(self._weights, own, strict=True):
+                    weight.copy_(value)
 
 
 def _batches(samples: list[_Sample], atoms: int, rng: np.random.Generator) -> list[list[_Sample]]:
