@@ -1,4 +1,4 @@
-"""A third-party evaluator that fails on purpose, installed through a real entry point for one test session."""
+"""A third-party evaluator that fails on purpose, installed through a real entry point while a file of tests runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lodestone.tools.evaluate.registry import create_evaluator
 _ENTRY_POINT = "[lodestone.evaluators]\nfaulty-for-tests = faulty_evaluator:FaultyCalculationForTests\n"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def faulty_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Put a distribution with the entry point on the path of this process and of every worker."""
     folder = tmp_path_factory.mktemp("site")
