@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 MOST_DOUBTFUL = 8
 """Configurations of one chunk that are remembered as candidates for a label."""
 
+WORTH_A_LABEL = 0.5
+"""eV/atom above the end of its relaxation, by the potential in force. A configuration higher up, such as the start from
+a random cell, is passed through in a few steps, whatever its forces are; what it costs DFT teaches nothing of crystals.
+(DP-GEN has an upper bound for the same reason: Zhang et al., Comput. Phys. Commun. 253, 107206 (2020).)"""
+
 LEARNED_OF_EACH = 6
 """Labels of one evaluation that are learned from."""
 
@@ -58,6 +63,8 @@ class _Looked:
     candidate_id: str
     formula: str
     crystal: Crystal
+    energy: float
+    """eV/atom, by the potential in force."""
     doubt: Doubt
     features: np.ndarray
     """Of the atom that is doubted most."""
@@ -93,13 +100,16 @@ class Flywheel:
         """Note how far each relaxed crystal, and what it went through, is to be doubted."""
         looked = self._looked(round_number, [(r.candidate_id, c) for r in relaxations for c in (*r.path, r.crystal)])
         limit = self._doubter(round_number)[1]
-        ends = {(r.candidate_id, r.crystal.digest()) for r in relaxations}
+        last = {(r.candidate_id, r.crystal.digest()) for r in relaxations}
+        ends = {one.candidate_id: one for one in looked if (one.candidate_id, one.crystal.digest()) in last}
         doubts = {
-            one.candidate_id: {"force": _short(one.doubt.score), "energy": _short(one.doubt.energy)}
-            for one in looked
-            if (one.candidate_id, one.crystal.digest()) in ends
+            identity: {"force": _short(one.doubt.score), "energy": _short(one.doubt.energy)}
+            for identity, one in ends.items()
         }
-        beyond = sorted((one for one in looked if one.doubt.score > limit), key=lambda one: -one.doubt.score)
+        beyond = sorted(
+            (one for one in looked if one.doubt.score > limit and _near_its_end(one, ends.get(one.candidate_id))),
+            key=lambda one: -one.doubt.score,
+        )
         kept: dict[str, _Looked] = {}
         for one in beyond:
             kept.setdefault(one.candidate_id, one)
@@ -134,7 +144,8 @@ class Flywheel:
             doubt = doubter.judge(output, other)
             if np.isfinite(doubt.score):
                 features = output.features[doubt.worst]
-                found.append(_Looked(identity, reduced_formula(crystal), crystal, doubt, features))
+                energy = output.energy / len(crystal)
+                found.append(_Looked(identity, reduced_formula(crystal), crystal, energy, doubt, features))
         return found
 
     # --- labels --------------------------------------------------------------------------------
@@ -306,6 +317,11 @@ class Flywheel:
         from ..tools.relax.sevennet import SevenNetModel
 
         return SevenNetModel(self._settings.committee, self._parts.settings.relax.device)
+
+
+def _near_its_end(one: _Looked, end: _Looked | None) -> bool:
+    """Whether a configuration is not far above what its relaxation came to; one without an end is judged by itself."""
+    return end is None or one.energy - end.energy <= WORTH_A_LABEL
 
 
 def _spread(labels: Sequence[Label], count: int) -> list[Label]:

@@ -20,6 +20,9 @@ from lodestone.loops.settings import defaults, load_settings, resumed_settings
 from lodestone.loops.versions import ORIGINAL, active, versions, weights_of
 from lodestone.tools.core.errors import ConfigError, LedgerError
 from lodestone.tools.core.labels import read_labels
+from lodestone.tools.core.types import Crystal
+from lodestone.tools.relax.chgnet import ChgnetModel
+from lodestone.tools.relax.learning import outputs_of
 
 from .test_campaign import lodestone
 
@@ -58,6 +61,19 @@ def test_doubtful_configurations_are_evaluated_as_they_are_and_count_in_the_budg
     account = ledger.accounts()["evaluations"]
     assert account.spent == sum(row.request.purpose != "opinion" for row in ledger.evaluations())
     assert not verify(ledger).problems
+
+
+def test_no_label_is_asked_for_far_above_where_its_relaxation_ends(taught: Path) -> None:
+    ledger = Ledger.open(taught, read_only=True)
+    rows = [row for event in ledger.events("doubt") if event["round"] == 1 for row in event["doubtful"]]
+    assert rows
+    ends = {r.candidate.id: r.relaxation.crystal for r in ledger.candidates() if r.relaxation}
+    asked = [Crystal.model_validate(row["crystal"]) for row in rows]
+    reached = [ends[row["id"]] for row in rows]
+    energies = [
+        o.energy / len(c) for o, c in zip(outputs_of(ChgnetModel(), asked + reached), asked + reached, strict=True)
+    ]
+    assert all(high - low <= 0.5 + 1e-3 for high, low in zip(energies, energies[len(rows) :], strict=False))
 
 
 def test_a_label_decides_nothing(taught: Path) -> None:
