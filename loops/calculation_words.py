@@ -77,16 +77,33 @@ def warnings_of(observation: Observation, request: EvaluationRequest, evaluator:
         )
     hubbard: HubbardChoice = getattr(evaluator.settings, "hubbard", "none")
     if hubbard != "none" and hubbard_values(request.crystal, hubbard):
-        found.append("U was fitted with another code's projectors; energies with and without U do not compare.")
+        own = evaluator.name == "vasp"
+        found += [] if own else ["U was fitted with VASP's projectors; with those of another code it is a convention."]
+        if getattr(evaluator.settings, "corrections", "none") == "none":
+            found.append("Energies with and without U do not compare.")
     elif hubbard != "none":
         found.append("No element of this crystal has a U in the table: the result is plain PBE.")
-    if "magnetization" in values:
-        found.append("Started ferromagnetic; other magnetic orders were not tried.")
+    if "magnetic_orders" in values:
+        found.append(_order_words(values))
+    elif "magnetization" in values:
+        more = "" if getattr(evaluator.settings, "magnetic_orders", 1) == 1 else " (none apply here, or fast was asked)"
+        found.append(f"Started ferromagnetic; other magnetic orders were not tried{more}.")
     if "density_of_states" in request.properties:
         found.append("The density of states is of the k-mesh of the run, broadened by 0.2 eV.")
     if "bulk_modulus" in values:
         found.append("The energy curve holds fractional positions and the shape of the cell; ± is of the fit alone.")
     return found
+
+
+def _order_words(values: dict[str, Quantity]) -> str:
+    """How many magnetic orders were calculated, and how the lowest one lies to the ferromagnetic."""
+    words = f"The lowest of {values['magnetic_orders'].value:.0f} collinear magnetic orders"
+    gain = values.get("magnetic_order_energy")
+    if gain is None:
+        return f"{words}; the ferromagnetic one could not be calculated."
+    if gain.value >= 0.0:
+        return f"{words}: the ferromagnetic one."
+    return f"{words}, {-1000 * gain.value:.0f} meV/atom below the ferromagnetic one; longer periods were not tried."
 
 
 def describe_result(

@@ -157,23 +157,43 @@ class LearningSettings(Frozen):
     replay: int = Field(ge=0, le=1000)
 
 
-class GpawSettings(Frozen):
-    """`[evaluators.gpaw]`"""
+class DftSettings(Frozen):
+    """What the density-functional codes have in common."""
 
     protocol: Protocol
     hubbard: Literal["none", "mp"]
+    magnetic_orders: int = Field(ge=1, le=8)
     wall_limit_s: float = Field(gt=0)
     max_attempts: int = Field(ge=1, le=20)
 
 
-class EspressoSettings(Frozen):
+class GpawSettings(DftSettings):
+    """`[evaluators.gpaw]`"""
+
+
+class EspressoSettings(DftSettings):
     """`[evaluators.espresso]`"""
 
     pseudo_dir: str
-    protocol: Protocol
-    hubbard: Literal["none", "mp"]
-    wall_limit_s: float = Field(gt=0)
-    max_attempts: int = Field(ge=1, le=20)
+    command: tuple[str, ...] = Field(min_length=1)
+    cutoff_ry: float = Field(ge=10, le=400)
+
+
+class AbinitSettings(DftSettings):
+    """`[evaluators.abinit]`"""
+
+    pseudo_dir: str
+    command: tuple[str, ...] = Field(min_length=1)
+    cutoff_ha: float = Field(ge=5, le=200)
+
+
+class VaspSettings(DftSettings):
+    """`[evaluators.vasp]`"""
+
+    command: tuple[str, ...]
+    potcar_dir: str
+    cutoff_ev: float = Field(ge=150, le=2000)
+    corrections: Literal["none", "mp2020"]
 
 
 class SevenNetSettings(Frozen):
@@ -193,6 +213,8 @@ class EvaluatorSettings(Frozen):
     opinions_per_evaluation: int = Field(ge=1, le=100)
     gpaw: GpawSettings
     espresso: EspressoSettings
+    abinit: AbinitSettings
+    vasp: VaspSettings
     sevennet: SevenNetSettings
 
 

@@ -30,6 +30,12 @@ WAY = "relaxation.json"
 N_VOLUMES = 7
 _MAX_EXTRA_VOLUMES = 8
 
+DERIVATIVES = (1.0, 10.0)
+"""Of the bulk modulus by pressure: those of solids lie between 2 and 8, and a fit beyond these is of noise, or of a
+curve with a kink in it (a moment that collapses, another phase)."""
+MAX_RESIDUAL = 0.05
+"""Root mean square distance of the energies from the fit, as a part of their range; more is no equation of state."""
+
 
 def relax_cell(
     atoms: Atoms,
@@ -134,7 +140,7 @@ def scan_volumes(energy_at: Callable[[float], float], step: float = VOLUME_STEP)
             break
         energies[new] = energy_at(1 + new * step)
     else:
-        raise CalculationFailed("bulk modulus: no energy minimum near the given volume")
+        raise CalculationFailed("bulk modulus: no energy minimum near the given volume", "output")
     order = sorted(sorted(energies, key=lambda i: (abs(i - lowest), i))[:N_VOLUMES])
     return np.array([1 + i * step for i in order]), np.array([energies[i] for i in order])
 
@@ -182,8 +188,11 @@ def birch_murnaghan(volumes: np.ndarray, energies: np.ndarray) -> EquationOfStat
         energies: n energies of the cell in eV.
 
     Raises:
-        CalculationFailed: when the curve has no minimum inside the sampled volumes.
+        CalculationFailed: when the curve has no minimum inside the sampled volumes, the energies lie off the fit, or
+            its derivative of the bulk modulus is no solid's: no number comes of such a curve.
     """
+    if not np.isfinite(energies).all():
+        raise CalculationFailed("bulk modulus: an energy of the curve is not a finite number", "output")
     x = volumes ** (-2 / 3)
     # The polynomial is fitted in u = (x - centre) / width, for conditioning.
     centre, width = float(x.mean()), float(x.max() - x.min()) / 2
@@ -192,6 +201,7 @@ def birch_murnaghan(volumes: np.ndarray, energies: np.ndarray) -> EquationOfStat
     coefficients = np.linalg.lstsq(design, relative, rcond=None)[0]
     found = _minimum(coefficients, centre, width)
     misfit = design @ coefficients - relative
+    _check_fit(found[2], float(np.sqrt(np.mean(misfit**2))), float(np.ptp(energies)))
     variance = float(misfit @ misfit) / max(1, len(volumes) - 4)
     covariance = variance * np.linalg.inv(design.T @ design)
     step = 1e-6 * float(np.abs(coefficients[1:]).max())
@@ -214,6 +224,20 @@ def birch_murnaghan(volumes: np.ndarray, energies: np.ndarray) -> EquationOfStat
     )
 
 
+def _check_fit(derivative: float, residual: float, spread: float) -> None:
+    """Refuse a fit that is none; energies in eV."""
+    if residual > MAX_RESIDUAL * spread:
+        words = (
+            f"bulk modulus: the energies lie {1000 * residual:.2g} meV off the equation of state, of a range of "
+            f"{1000 * spread:.2g} meV (at most {MAX_RESIDUAL:.0%} is expected)"
+        )
+        raise CalculationFailed(words, "output")
+    low, high = DERIVATIVES
+    if not low <= derivative <= high:
+        words = f"bulk modulus: its derivative by pressure is {derivative:.1f}; solids lie between {low:g} and {high:g}"
+        raise CalculationFailed(words, "output")
+
+
 def _minimum(coefficients: np.ndarray, centre: float, width: float) -> np.ndarray:
     """Volume (Å³), bulk modulus (eV/Å³) and its derivative at the minimum of a cubic in u."""
     cubic = np.polynomial.Polynomial(coefficients)
@@ -221,7 +245,7 @@ def _minimum(coefficients: np.ndarray, centre: float, width: float) -> np.ndarra
     roots = [complex(r) for r in slope.roots()]
     minima = [r.real for r in roots if abs(r.imag) < 1e-9 and abs(r) <= 1.0 and curvature(r.real) > 0]
     if not minima:
-        raise CalculationFailed("bulk modulus: the energy curve has no minimum inside the sampled volumes")
+        raise CalculationFailed("bulk modulus: the energy curve has no minimum inside the sampled volumes", "output")
     lowest = minima[0]
     for _ in range(3):
         # Where the cubic term vanishes (B' = 4) the root finder divides by nearly nothing; Newton steps mend it.

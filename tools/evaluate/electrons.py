@@ -1,6 +1,6 @@
 """What every plane-wave code needs besides itself: k-meshes, starting moments, symmetrised cells, checks of a cell.
 
-The codes themselves are in `gpaw.py` and `espresso.py`, what their levels say in `spectrum.py`.
+The codes themselves are in modules of their names, what their levels say in `spectrum.py`.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ from .electrons import (
 )
 from .hubbard import HubbardChoice, hubbard_values, hubbard_words
 from .labelling import Labels
+from .magnetism import MagneticOrder, lowest_order, magnetic_orders, order_words
 from .size import Size, repeats, size_of
 from .spectrum import EMPTY_STATES_EV, read_spectrum
 
@@ -76,6 +77,9 @@ class GpawSettings(EvaluatorSettings):
     hubbard: HubbardChoice = "none"
     """`mp`: the Materials Project's U of transition metals in oxides and fluorides (`hubbard.py`). Energies with and
     without U do not compare, so it gives no formation energies and no hull."""
+    magnetic_orders: int = Field(default=1, ge=1, le=8)
+    """Collinear orders that a crystal with magnetic elements is tried in (`magnetism.py`), of which the lowest in
+    energy counts; 1: ferromagnetic alone. The `fast` protocol takes 1."""
 
 
 class GpawEvaluator(ProcessEvaluator[GpawSettings]):
@@ -112,7 +116,13 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
         a = self.accuracy
         geometry = "relaxed" if self.settings.relax else "single point at the geometry given"
         code = f"plane waves {a.cutoff_ev:g} eV, k-spacing {a.kspacing:g} 1/Å (GPAW {self.version})"
-        return ", ".join(filter(None, ("PBE", hubbard_words(self.settings.hubbard), code, geometry)))
+        words = ("PBE", hubbard_words(self.settings.hubbard), code, geometry, order_words(self.orders_at_most))
+        return ", ".join(filter(None, words))
+
+    @property
+    def orders_at_most(self) -> int:
+        """Magnetic orders that are tried."""
+        return 1 if self.settings.protocol == "fast" else self.settings.magnetic_orders
 
     def available(self) -> str | None:
         """None, or how to get GPAW and its data sets."""
@@ -134,47 +144,67 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
             "setups": _setup_digests(request.crystal),
             # Only where there is one: a campaign that began before there were any goes on with its keys.
             **({"hubbard": {el: list(u) for el, u in hubbard.items()}} if hubbard else {}),
+            **({"magnetic_orders": self.orders_at_most} if self.orders_at_most > 1 else {}),
         }
 
     def work(self, request: EvaluationRequest) -> float:
         """Size of all single points of a request (see `size.py`)."""
-        return self.size(request).work * repeats(request.properties, self.settings.relax)
+        sizes = [self._size(order).work for order in self._orders(request)]
+        return sum(sizes) + max(sizes) * (repeats(request.properties, self.settings.relax) - 1)
 
     def size(self, request: EvaluationRequest) -> Size:
-        """Of one single point of the crystal as it is calculated."""
-        crystal = self._standard(request)
-        spins = 2 if any(starting_moments(crystal, request.properties)) else 1
-        return size_of(crystal, self.accuracy.cutoff_ev, self.accuracy.kspacing, spins)
+        """Of one single point of the crystal as it is calculated, in its first magnetic order."""
+        return self._size(self._orders(request)[0])
+
+    def _size(self, order: MagneticOrder) -> Size:
+        return size_of(order.crystal, self.accuracy.cutoff_ev, self.accuracy.kspacing, 2 if any(order.moments) else 1)
 
     def deck(self, request: EvaluationRequest) -> str:
-        """The call of GPAW, and what is set on the atoms, as Python."""
-        crystal = self._standard(request)
-        moments = starting_moments(crystal, request.properties)
-        lines = [f"    {name}={value!r}," for name, value in self._keywords(crystal, request).items()]
+        """The call of GPAW, and what is set on the atoms, as Python; of the first magnetic order."""
+        order = self._orders(request)[0]
+        lines = [f"    {name}={value!r}," for name, value in self._keywords(order.crystal, request).items()]
         call = "\n".join(["atoms.calc = GPAW(", *lines, ")"])
-        return f"atoms.set_initial_magnetic_moments({moments})\n{call}" if any(moments) else call
+        moments = f"atoms.set_initial_magnetic_moments({list(order.moments)})\n"
+        return f"{moments}{call}" if any(order.moments) else call
 
     def calculate(self, request: EvaluationRequest, scratch: Path) -> Outcome:
-        """Single point (or relaxation), then what was asked for."""
+        """Single point (or relaxation) of each magnetic order, then what was asked for of the lowest one."""
         lacking = sorted(el for el, digest in _setup_digests(request.crystal).items() if digest == "missing")
         if lacking:
             raise CalculationFailed(f"no PBE PAW data set for {', '.join(lacking)} in gpaw-data", "pseudopotential")
         check_geometry(request.crystal)
-        crystal = self._standard(request)
         with _typed(self.settings.max_iterations):
-            return self._calculate(request, crystal, scratch)
+            return self._calculate(request, scratch)
 
-    def _standard(self, request: EvaluationRequest) -> Crystal:
-        """The crystal as it is calculated: on its symmetry, and with an origin that GPAW finds most of it about."""
-        return at_symmetry_origin(idealise(request.crystal, self.settings.symprec))
+    def _orders(self, request: EvaluationRequest) -> tuple[MagneticOrder, ...]:
+        """The crystal as it is calculated, in each magnetic order that is tried: on its symmetry, and with an origin
+        that GPAW finds most of it about."""
+        at_most = 1 if request.purpose == "label" else self.orders_at_most
+        crystal = idealise(request.crystal, self.settings.symprec)
+        found = magnetic_orders(crystal, request.properties, at_most)
+        return tuple(order.model_copy(update={"crystal": at_symmetry_origin(order.crystal)}) for order in found)
 
-    def _calculate(self, request: EvaluationRequest, crystal: Crystal, scratch: Path) -> Outcome:
+    def _calculate(self, request: EvaluationRequest, scratch: Path) -> Outcome:
         height = f"-{len(self.ladder.steps)}" if self.ladder.steps else ""
         keeps = self.checkpoint is not None and not self.settings.relax
-        saved = self.checkpoint / f"scf{height}.gpw" if keeps and self.checkpoint else None
-        output = scratch / f"gpaw{height}.txt"
-        atoms = self._with_calculator(to_ase(crystal), crystal, request, output, saved)
-        artefacts = {"output": output.name}
+        orders = self._orders(request)
+        outputs = [f"gpaw{height}{f'-order-{n}' if n else ''}.txt" for n in range(len(orders))]
+
+        def single_point(number: int, order: MagneticOrder) -> Atoms:
+            kept = f"scf{height}{f'-order-{number}' if number else ''}.gpw"
+            saved = self.checkpoint / kept if keeps and self.checkpoint else None
+            atoms = to_ase(order.crystal)
+            if any(order.moments):
+                atoms.set_initial_magnetic_moments(order.moments)
+            self._with_calculator(atoms, order.crystal, request, scratch / outputs[number], saved)
+            if len(orders) > 1:
+                with _typed(self.settings.max_iterations):
+                    atoms.get_potential_energy()
+            return atoms
+
+        found = lowest_order(orders, single_point, self.ladder.offers, scratch)
+        crystal, atoms = found.order.crystal, found.atoms
+        artefacts = found.artefacts | {"output": outputs[orders.index(found.order)]}
         labels = Labels(request.candidate_id)
         relaxing = self.settings.relax and request.purpose != "label"
         if relaxing:
@@ -182,7 +212,7 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
             relax_cell(atoms, self.settings.fmax, self.settings.max_steps, log, self.checkpoint, labels.see)
             crystal = from_ase(atoms)
             artefacts["relaxation"] = "relax.log"
-        values = cell_values(crystal, float(atoms.get_potential_energy()))
+        values = found.values | cell_values(crystal, float(atoms.get_potential_energy()))
         values |= force_and_stress(atoms.get_forces(), atoms.get_stress())
         if not relaxing:
             labels.see(atoms)
@@ -191,6 +221,8 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
         values |= more
         artefacts |= files
         kind: FailureKind = "output" if failure else ""
+        if found.failure:
+            failure, kind = found.failure, found.kind
         if "bulk_modulus" in request.properties:
             try:
                 with _typed(self.settings.max_iterations):
@@ -234,7 +266,7 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
     def _with_calculator(
         self, atoms: Atoms, crystal: Crystal, request: EvaluationRequest, output: Path, saved: Path | None = None
     ) -> Atoms:
-        """The same atoms with moments and a GPAW.
+        """The same atoms, which have their moments, with a GPAW.
 
         With `saved` the density is kept in that file every few iterations, and one that is there is gone on from.
         """
@@ -244,9 +276,6 @@ class GpawEvaluator(ProcessEvaluator[GpawSettings]):
             calc.attach(_save, CHECKPOINT_ITERATIONS, calc, saved)
             atoms.calc = calc
             return atoms
-        moments = starting_moments(crystal, request.properties)
-        if any(moments):
-            atoms.set_initial_magnetic_moments(moments)
         atoms.calc = GPAW(**self._keywords(crystal, request), txt=str(output))
         if saved is not None:
             atoms.calc.attach(_save, CHECKPOINT_ITERATIONS, atoms.calc, saved)

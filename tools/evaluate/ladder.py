@@ -1,6 +1,6 @@
 """What is tried after a failure: documented changes of the numerics, one after the other, written down before each try.
 
-Both plane-wave codes climb the same ladder; how a change is said to a code is in `gpaw.py` and `espresso.py`. The order
+All plane-wave codes climb the same ladder; how a change is said to a code is in the code's own module. The order
 follows the advice of the codes' own manuals (https://gpaw.readthedocs.io/documentation/convergence.html,
 https://www.quantum-espresso.org/Doc/INPUT_PW.html): what cannot change the result comes first.
 """

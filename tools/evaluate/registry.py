@@ -24,6 +24,8 @@ ENTRY_POINTS = "lodestone.evaluators"
 _BUILT_IN = {
     "gpaw": (".gpaw", "GpawEvaluator"),
     "espresso": (".espresso", "EspressoEvaluator"),
+    "abinit": (".abinit", "AbinitEvaluator"),
+    "vasp": (".vasp", "VaspEvaluator"),
     "sevennet": (".sevennet", "SevenNetEvaluator"),
 }
 """Best first: the order of `auto`."""

@@ -70,6 +70,31 @@ def gaps_of(calc: Any) -> Gaps | None:
     return band_gaps([[calc.get_eigenvalues(kpt=k, spin=s) for k in points] for s in spins], float(level))
 
 
+def with_levels(
+    atoms: Atoms, results: dict[str, Any], eigenvalues: ArrayLike, weights: ArrayLike, fermi_level: float
+) -> Atoms:
+    """A copy of the atoms with a calculator that holds results and levels, for codes whose reader keeps no levels.
+
+    Args:
+        atoms: as they were calculated.
+        results: in ASE's names and units.
+        eigenvalues: spins x k-points x bands, eV.
+        weights: of the k-points.
+        fermi_level: eV.
+    """
+    from ase.calculators.singlepoint import SinglePointDFTCalculator, SinglePointKPoint
+
+    found = atoms.copy()
+    calc = SinglePointDFTCalculator(found, efermi=float(fermi_level), **results)
+    calc.kpts = [
+        SinglePointKPoint(float(weight), spin, k, eps_n=np.asarray(levels, dtype=float))
+        for spin, of_spin in enumerate(np.asarray(eigenvalues))
+        for k, (weight, levels) in enumerate(zip(np.asarray(weights), of_spin, strict=True))
+    ]
+    found.calc = calc
+    return found
+
+
 def write_dos(calc: Any, path: Path) -> None:
     """Density of states of the k-mesh of the run, Gaussian-broadened, as CSV with units in its head.
 

@@ -15,6 +15,9 @@ from .process import group_usage
 LOOK_S = 0.5
 """Seconds between looks: how far a limit can be passed."""
 
+_DEPTH = 3
+"""Folders below the scratch folder that are looked into: a try of the ladder, a volume, and what a program makes."""
+
 
 class Limits(Frozen):
     """What one attempt may use. None: no limit."""
@@ -99,13 +102,15 @@ class Watchdog:
         return None
 
 
-def _signature(folder: Path) -> object:
+def _signature(folder: Path, depth: int = _DEPTH) -> object:
     """Changes whenever a file below a folder is written to."""
-    found = []
+    found: list[object] = []
     try:
-        for entry in os.scandir(folder):
+        for entry in sorted(os.scandir(folder), key=lambda e: e.name):
             stat = entry.stat(follow_symlinks=False)
             found.append((entry.name, stat.st_size, stat.st_mtime_ns))
+            if depth and entry.is_dir(follow_symlinks=False):
+                found.append(_signature(Path(entry.path), depth - 1))
     except OSError:
         return None
-    return sorted(found)
+    return found

@@ -98,3 +98,38 @@ def test_a_scan_follows_a_minimum_off_centre_and_asks_for_each_volume_once(at: f
 def test_a_scan_gives_up_on_a_slope() -> None:
     with pytest.raises(CalculationFailed, match="no energy minimum"):
         scan_volumes(lambda ratio: -ratio)
+
+
+def test_a_curve_that_is_no_equation_of_state_gives_a_reason_and_no_number() -> None:
+    volumes = 40.0 * np.linspace(0.94, 1.06, 7)
+    clean = _birch(volumes, 40.0, 95.0, 4.2, -10.0)
+    scattered = clean + 0.3 * np.ptp(clean) * np.array([1, -1, 1, -1, 1, -1, 1])
+    with pytest.raises(CalculationFailed, match=r"meV off the equation of state") as caught:
+        birch_murnaghan(volumes, scattered)
+    assert caught.value.kind == "output"
+    for slope in (-2.0, 18.0):
+        with pytest.raises(CalculationFailed, match=rf"derivative by pressure is {slope:.0f}") as caught:
+            birch_murnaghan(volumes, _birch(volumes, 40.0, 95.0, slope, -10.0))
+        assert caught.value.kind == "output"
+    with pytest.raises(CalculationFailed, match="not a finite number"):
+        birch_murnaghan(volumes, np.where(volumes == volumes[3], np.nan, clean))
+    with pytest.raises(CalculationFailed, match="no minimum inside the sampled volumes") as caught:
+        birch_murnaghan(volumes, _birch(volumes, 46.0, 95.0, 4.2, -10.0))
+    assert caught.value.kind == "output"
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1), noise=st.floats(0, 2.0))
+def test_no_noise_yields_a_derivative_that_no_solid_has(seed: int, noise: float) -> None:
+    """Noise up to twice the range of the energies: the fit is refused, or what it says is a solid's."""
+    volumes = 40.0 * np.linspace(0.94, 1.06, 7)
+    clean = _birch(volumes, 40.0, 95.0, 4.2, -10.0)
+    energies = clean + noise * np.ptp(clean) * np.random.default_rng(seed).standard_normal(7)
+    try:
+        fit = birch_murnaghan(volumes, energies)
+    except CalculationFailed:
+        return
+    assert 1.0 <= fit.derivative <= 10.0
+    assert fit.bulk_modulus > 0.0
+    assert volumes[0] <= fit.volume <= volumes[-1]
+    assert fit.residual <= 0.05 * np.ptp(energies)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk, make_supercell
 from ase.calculators.emt import EMT
 
@@ -69,6 +70,32 @@ def test_a_minimum_outside_of_the_volumes_is_said(copper: Crystal, emt: EMT, mon
     result = equation_of_state(copper, emt)
     assert not result.valid
     assert "outside of the sampled" in " ".join(result.problems)
+    assert result.failure is not None
+    assert result.failure.kind == "unphysical"
+    assert result.quantities == {}
+
+
+@pytest.mark.parametrize(
+    ("wiggle", "slope", "words"), [(0.2, 4.5, "does not fit: R²"), (0.0, 14.0, "solids lie between 1 and 10")]
+)
+def test_a_curve_that_no_solid_has_gives_no_number(
+    copper: Crystal, emt: EMT, monkeypatch: pytest.MonkeyPatch, wiggle: float, slope: float, words: str
+) -> None:
+    turns = iter((1, -1) * 10)
+
+    def of_the_textbook(atoms: Atoms) -> float:
+        """Birch-Murnaghan with a volume of 11.565 Å³, 134 GPa and the slope given; every other energy off it."""
+        eta = (11.565 / (atoms.get_volume() / len(atoms))) ** (2 / 3)
+        scale = 9 * 11.565 * (134.0 / 160.21766) / 16
+        curve = scale * ((eta - 1) ** 3 * slope + (eta - 1) ** 2 * (6 - 4 * eta))
+        return float(len(atoms) * (curve + wiggle * 0.02 * next(turns)))
+
+    monkeypatch.setattr("lodestone.tools.properties.eos.energy", of_the_textbook)
+    result = equation_of_state(copper, emt)
+    assert result.failure is not None
+    assert result.failure.kind == "unphysical"
+    assert words in result.failure.reason
+    assert result.quantities == {}
 
 
 def test_a_crystal_that_does_not_relax_is_a_reason_not_an_exception(emt: EMT) -> None:
