@@ -78,7 +78,7 @@ class GoalDraft(_Strict):
     novel: bool = False
     synthesizable: bool = False
     evaluations: float | None = None
-    evaluator: Literal["", "dft", "gpaw", "espresso", "sevennet"] = ""
+    evaluator: Literal["", "dft", "gpaw", "espresso", "abinit", "vasp", "sevennet"] = ""
     days: float | None = None
     hours: float | None = None
     rounds: float | None = None

@@ -16,6 +16,8 @@ _FIDELITY: dict[str, Literal["potential", "dft", "experiment"]] = {
     "sevennet": "potential",
     "gpaw": "dft",
     "espresso": "dft",
+    "abinit": "dft",
+    "vasp": "dft",
     "dft": "dft",
 }
 

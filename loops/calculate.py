@@ -111,7 +111,7 @@ def _evaluator(
             if value and field in known:
                 chosen[field] = value
             elif value and len(names) == 1:
-                raise ConfigError(f"Evaluator '{each}' has no {field}.", "Leave it out, or name gpaw or espresso.")
+                raise ConfigError(f"Evaluator '{each}' has no {field}.", "Leave it out, or name a DFT code.")
         evaluator = create_evaluator(each, directory / "jobs", chosen)
         if len(names) == 1 or evaluator.fidelity == "dft":
             evaluator.properties = evaluator.properties | evaluator.extras

@@ -34,6 +34,8 @@ def checks(settings: Settings) -> list[Check]:
         _recogniser(),
         _evaluator("GPAW (DFT)", "gpaw", settings),
         _evaluator("Quantum ESPRESSO (DFT)", "espresso", settings),
+        _evaluator("ABINIT (DFT)", "abinit", settings),
+        _evaluator("VASP (DFT)", "vasp", settings),
         _gpu(),
         *_models(settings),
         _prefect(settings),

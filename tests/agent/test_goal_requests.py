@@ -142,6 +142,8 @@ BUDGETS: list[tuple[str, dict[str, Any]]] = [
     ("seed 7", {"seed": 7}),
     ("with GPAW", {"evaluator": "gpaw"}),
     ("using quantum espresso", {"evaluator": "espresso"}),
+    ("with ABINIT", {"evaluator": "abinit"}),
+    ("calculated by VASP", {"evaluator": "vasp"}),
     ("at most 12 atoms", {"max_atoms": 12}),
     ("fewer than 12 atoms per cell", {"max_atoms": 11}),
     ("12-atom cells", {"max_atoms": 12}),
