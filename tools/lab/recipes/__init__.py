@@ -1,0 +1,1 @@
+"""Solid-state recipes: balanced reactions, their driving forces, what failures teach, and which recipe to try next."""
