@@ -1,0 +1,1 @@
+"""Powder patterns: computed from crystals, and read back as phases with their weight fractions."""
