@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 GOAL ?= find the most stable compound in the Na-Cl system; 8 evaluations; 3 rounds
 
-ALONE := tests/loops/service tests/loops/compute tests/loops/notify tests/loops/test_flow.py \
+ALONE := tests/loops/service tests/loops/compute tests/loops/notify tests/loops/test_faults.py tests/loops/test_flow.py \
 	tests/tools/evaluate/test_bad_calculations.py tests/tools/evaluate/test_worker_survival.py
 
 .PHONY: help install campaign test lint dft constraints clean
