@@ -42,6 +42,9 @@ ENERGY = "energy_per_atom"
 STABLE = 1e-6
 """eV/atom above the hull; a crystal below it is on it."""
 
+GOOD = 0.01
+"""eV/atom above the best of everything at the same composition."""
+
 
 class Found(NamedTuple):
     """A crystal and its DFT energy."""
@@ -116,11 +119,13 @@ def main() -> None:
     campaign(args.directory, args.goal)
     ledger = Ledger.open(args.directory / "campaign", read_only=True)
     rows = [row for row in ledger.evaluations() if row.request.purpose != "opinion" and row.observation is not None]
-    mine = [
+    order = [
         Found(row.request.candidate_id, row.request.crystal, row.observation.values[ENERGY].value)
-        for row in rows
         if row.request.purpose != "label" and row.observation is not None and ENERGY in row.observation.values
+        else None
+        for row in rows
     ]
+    mine = [f for f in order if f is not None]
     known = {f.name for f in mine}
     rest = {r.candidate.id: r.relaxation.crystal for r in ledger.candidates() if r.relaxation and not r.failure}
     points = Dft(args.directory, relax=False)
@@ -134,15 +139,23 @@ def main() -> None:
     print(
         f"| campaign that learns ({', '.join(f'{n} {p}' for p, n in purposes.items())}) | {len(rows)} | {spent:.0f} |"
     )
+    stable = {
+        f: one
+        for f, one in lowest.items()
+        if len(set(one.crystal.species)) > 1 and hull.distance(Counter(one.crystal.species), one.energy) <= STABLE
+    }
+    found = {
+        formula: next((i for i, f in enumerate(order, 1) if f is not None and _as_good(f, one)), None)
+        for formula, one in stable.items()
+    }
+    print(f"| the same, until every compound on the hull was found within 10 meV/atom | {_last(found)} | |")
     print(f"| everything to DFT | {len(mine) + len(others)} | {of_mine + points.record.seconds():.0f} |\n")
     print(
         "| on the hull of everything | crystals | same crystal | final energies, everything and campaign | difference |"
     )
     print("|---|---|---|---|---|")
     relaxed = Dft(args.directory, relax=True)
-    for formula, one in lowest.items():
-        if len(set(one.crystal.species)) == 1 or hull.distance(Counter(one.crystal.species), one.energy) > STABLE:
-            continue
+    for formula, one in stable.items():
         count = sum(f.formula == formula for f in [*mine, *others])
         if formula not in own:
             print(f"| {formula} | {count} | not evaluated by the campaign | | |")
@@ -155,6 +168,16 @@ def main() -> None:
     for event in ledger.events("learned"):
         said = {k: event[k] for k in ("why", "reason", "before", "after") if k in event}
         print(f"round {event['round']}: {json.dumps(said)}")
+
+
+def _as_good(one: Found, best: Found) -> bool:
+    return one.formula == best.formula and one.energy - best.energy <= GOOD
+
+
+def _last(found: dict[str, int | None]) -> str:
+    """The run by which all were found; which ones never were."""
+    never = [formula for formula, place in found.items() if place is None]
+    return f"never: {', '.join(never)}" if never else str(max((n for n in found.values() if n), default=0))
 
 
 if __name__ == "__main__":
