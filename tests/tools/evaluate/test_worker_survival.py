@@ -239,7 +239,7 @@ def test_a_worker_that_cannot_start_says_why(faulty: Any, request_for: Make, mon
 
 
 def test_only_known_and_installed_names_become_evaluators(tmp_path: Path) -> None:
-    assert evaluator_names() == ("gpaw", "espresso", "sevennet", "faulty-for-tests")
+    assert evaluator_names() == ("gpaw", "espresso", "abinit", "vasp", "sevennet", "faulty-for-tests")
     for name in ("gpav", "os:system", "faulty_evaluator:FaultyCalculationForTests"):
         with pytest.raises(ConfigError, match="Unknown evaluator"):
             create_evaluator(name, tmp_path)
