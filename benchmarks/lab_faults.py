@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.lab_safety import APPROVED, PEOPLE, PERSON
+from benchmarks.lab_scene import APPROVED, PEOPLE, PERSON
 from lodestone.tools.core.errors import LabError
 from lodestone.tools.core.synthesis import Powder, Recipe
 from lodestone.tools.lab import twin

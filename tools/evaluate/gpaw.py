@@ -14,14 +14,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from ..core.structure import from_ase, to_ase
 from ..core.types import Crystal, EvaluationRequest, FailureKind
-from .base import CalculationFailed, EvaluatorSettings, Outcome, ProcessEvaluator
+from .base import CalculationFailed, Outcome, ProcessEvaluator
+from .dft_settings import DftSettings
 from .elastic import EquationOfState, birch_murnaghan, relax_cell, scan_volumes
 from .electrons import (
     ACCURACIES,
@@ -37,7 +38,7 @@ from .electrons import (
     kmesh,
     starting_moments,
 )
-from .hubbard import HubbardChoice, hubbard_values, hubbard_words
+from .hubbard import hubbard_values, hubbard_words
 from .labelling import Labels
 from .magnetism import MagneticOrder, lowest_order, magnetic_orders, order_words
 from .size import Size, repeats, size_of
@@ -58,28 +59,11 @@ _MIXING = 0.05
 """GPAW's own share of the new density in a periodic cell."""
 
 
-class GpawSettings(EvaluatorSettings):
+class GpawSettings(DftSettings):
     """Settings of the `gpaw` evaluator."""
 
-    protocol: Literal["fast", "moderate", "precise"] = "fast"
     cutoff_ev: float | None = Field(default=None, ge=200.0, le=2000.0)
     """Takes the place of the protocol's cutoff."""
-    kspacing: float | None = Field(default=None, ge=0.05, le=2.0)
-    """1/Å; takes the place of the protocol's spacing."""
-    max_iterations: int = Field(default=200, ge=1, le=2000)
-    """Of the self-consistency cycle."""
-    relax: bool = False
-    """Relax cell and positions first; otherwise all values belong to the geometry as given."""
-    fmax: float = Field(default=0.05, gt=0.0, le=0.5)
-    max_steps: int = Field(default=60, ge=1, le=1000)
-    symprec: float = Field(default=0.01, gt=0.0, le=0.1)
-    """Å; the crystal is moved onto the symmetry found at this tolerance, in its primitive cell."""
-    hubbard: HubbardChoice = "none"
-    """`mp`: the Materials Project's U of transition metals in oxides and fluorides (`hubbard.py`). Energies with and
-    without U do not compare, so it gives no formation energies and no hull."""
-    magnetic_orders: int = Field(default=1, ge=1, le=8)
-    """Collinear orders that a crystal with magnetic elements is tried in (`magnetism.py`), of which the lowest in
-    energy counts; 1: ferromagnetic alone. The `fast` protocol takes 1."""
 
 
 class GpawEvaluator(ProcessEvaluator[GpawSettings]):

@@ -13,17 +13,17 @@ import tempfile
 from abc import abstractmethod
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
-from pydantic import Field
 
 from ..core.structure import from_ase, to_ase
 from ..core.types import Crystal, EvaluationRequest, FailureKind
-from .base import CalculationFailed, EvaluatorSettings, Outcome, ProcessEvaluator
+from .base import CalculationFailed, Outcome, ProcessEvaluator
+from .dft_settings import DftSettings
 from .elastic import EquationOfState, birch_murnaghan, relax_cell, scan_volumes
 from .electrons import ACCURACIES, ENERGIES, EXTRAS, Accuracy, cell_values, check_geometry, force_and_stress, idealise
-from .hubbard import HubbardChoice, hubbard_values
+from .hubbard import hubbard_values
 from .labelling import Labels
 from .magnetism import MagneticOrder, lowest_order, magnetic_orders
 from .process import die_with_parent
@@ -35,28 +35,11 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
 
-class ProgramSettings(EvaluatorSettings):
+class ProgramSettings(DftSettings):
     """Settings of every evaluator that starts a program."""
 
     command: tuple[str, ...] = ()
     """Program and arguments, e.g. `["mpirun", "-n", "4", "pw.x"]`; no shell reads it."""
-    protocol: Literal["fast", "moderate", "precise"] = "fast"
-    kspacing: float | None = Field(default=None, ge=0.05, le=2.0)
-    """1/Å; takes the place of the protocol's spacing."""
-    max_iterations: int = Field(default=200, ge=1, le=2000)
-    """Of the self-consistency cycle."""
-    relax: bool = False
-    """Relax cell and positions first; otherwise all values belong to the geometry as given."""
-    fmax: float = Field(default=0.05, gt=0.0, le=0.5)
-    max_steps: int = Field(default=60, ge=1, le=1000)
-    symprec: float = Field(default=0.01, gt=0.0, le=0.1)
-    """Å; the crystal is moved onto the symmetry found at this tolerance, in its primitive cell."""
-    hubbard: HubbardChoice = "none"
-    """`mp`: the Materials Project's U of transition metals in oxides and fluorides (`hubbard.py`). Energies with and
-    without U do not compare, so it gives no formation energies and no hull."""
-    magnetic_orders: int = Field(default=1, ge=1, le=8)
-    """Collinear orders that a crystal with magnetic elements is tried in (`magnetism.py`), of which the lowest in
-    energy counts; 1: ferromagnetic alone. The `fast` protocol takes 1."""
 
 
 P = TypeVar("P", bound=ProgramSettings)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lab_safety import Scene
+from benchmarks.lab_scene import Scene
 
 
 @pytest.fixture(autouse=True)

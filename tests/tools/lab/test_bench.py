@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lab_safety import APPROVED, PEOPLE, PERSON, Scene
+from benchmarks.lab_scene import APPROVED, PEOPLE, PERSON, Scene
 from lodestone.tools.core.errors import LabError
 from lodestone.tools.core.synthesis import Powder, Recipe
 from lodestone.tools.lab.approval import answer_subject, approve, clear_subject

@@ -5,20 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lab_safety import (
-    APPROVED,
-    PEOPLE,
-    Case,
-    Relay,
-    Scene,
-    Tally,
-    Wire,
-    doubtful,
-    hot,
-    measure,
-    put,
-    stopped,
-)
+from benchmarks.lab_cases import doubtful, hot, stopped
+from benchmarks.lab_safety import Tally, measure, put
+from benchmarks.lab_scene import APPROVED, PEOPLE, Case, Relay, Scene, Wire
 from lodestone.tools.lab.instrument import Command, read_command
 from lodestone.tools.lab.interlocks import Interlocks, View
 from lodestone.tools.lab.templates import TemplateBook
@@ -74,7 +63,7 @@ def test_what_is_safe_passes_both(scene: Scene) -> None:
 
 
 def test_a_sample_that_holds_something_else_than_its_recipe_says_is_not_fired(scene: Scene) -> None:
-    from benchmarks.lab_safety import heat
+    from benchmarks.lab_scene import heat
 
     scene.sample("a", "rack_1", powders={"BaCO3": 500.0})
     scene.load("a", "rack_1", "furnace_1")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lab_safety import APPROVED, PEOPLE, PERSON, STRANGER, Scene, heat
+from benchmarks.lab_scene import APPROVED, PEOPLE, PERSON, STRANGER, Scene, heat
 from lodestone.tools.lab.approval import answer_subject, approve, clear_subject
 from lodestone.tools.lab.instrument import Command, CommandStatus, key_of
 from lodestone.tools.lab.twin.audit import audit

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.lab_safety import APPROVED, PEOPLE, PERSON, Relay, Scene, Wire
+from benchmarks.lab_scene import APPROVED, PEOPLE, PERSON, Relay, Scene, Wire
 from lodestone.tools.core.errors import LabError
 from lodestone.tools.lab import twin
 from lodestone.tools.lab.approval import answer_subject, approve
@@ -147,7 +147,7 @@ def test_a_server_that_accepts_and_never_speaks_costs_no_more_than_the_deadline(
 
 
 def test_abort_and_safe_state_end_a_firing(served: Served, scene: Scene) -> None:
-    from benchmarks.lab_safety import heat
+    from benchmarks.lab_scene import heat
 
     scene.sample("a", "rack_1", powders={"BaCO3": 500.0})
     scene.load("a", "rack_1", "furnace_1")

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from benchmarks.lab_safety import APPROVED, PEOPLE, PERSON, Scene, heat
+from benchmarks.lab_scene import APPROVED, PEOPLE, PERSON, Scene, heat
 from lodestone.tools.lab.approval import answer_subject, approve, clear_subject
 from lodestone.tools.lab.instrument import ARCHIVE, GRIPPER, Command, CommandStatus, key_of
 from lodestone.tools.lab.interlocks import Interlocks, View

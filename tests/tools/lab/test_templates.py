@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.lab_safety import APPROVED, PEOPLE, PERSON, STRANGER
+from benchmarks.lab_scene import APPROVED, PEOPLE, PERSON, STRANGER
 from lodestone.tools.core.errors import LabError
 from lodestone.tools.core.synthesis import Recipe
 from lodestone.tools.lab.approval import approve
