@@ -161,5 +161,6 @@ def batch_cluster(settings: ComputeSettings, **options: Any) -> Any:
         scheduler_options={"dashboard_address": None, **options.pop("scheduler_options", {})},
         **options,
     )
-    cluster.adapt(minimum_jobs=0, maximum_jobs=settings.jobs)
+    # Dask looks every second and counts how often it found a worker without work.
+    cluster.adapt(minimum_jobs=0, maximum_jobs=settings.jobs, interval="1s", wait_count=round(settings.idle_s))
     return cluster

@@ -33,5 +33,7 @@ class ComputeSettings(Frozen):
     walltime: str = "24:00:00"
     jobs: int = Field(default=4, ge=1, le=10_000)
     """Most batch jobs at a time."""
+    idle_s: float = Field(default=300.0, ge=1, le=86_400)
+    """How long a batch job with nothing to do is kept: between two rounds, a place in the queue is worth more."""
     prologue: tuple[str, ...] = ()
     """Lines of the job script before the worker starts, e.g. module loads."""

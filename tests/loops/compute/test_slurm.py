@@ -30,16 +30,20 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 
 @pytest.fixture
-def engine(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def settings(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ComputeSettings:
     parts.install(tmp_path / "site")
     monkeypatch.setenv("SLURM_CONF", str(slurm.conf))
     for name, value in parts.environment(tmp_path / "site").items():
         monkeypatch.setenv(name, value)  # Slurm hands the environment of `sbatch` to the job
     monkeypatch.chdir(tmp_path)
-    settings = ComputeSettings(
+    return ComputeSettings(
         engine="slurm", queue="short", cores=1, memory_gb=1.0, walltime="00:10:00", jobs=3, piece=2, connect_s=30.0,
         prologue=(f"cd {Path(__file__).parents[3]}",),
     )  # fmt: skip
+
+
+@pytest.fixture
+def engine(settings: ComputeSettings) -> Iterator[Engine]:
     made = Engine.connect(settings)
     yield made
     made.close()
@@ -48,8 +52,22 @@ def engine(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 def test_relaxations_in_batch_jobs_are_those_of_one_machine(slurm: Slurm, engine: Engine) -> None:
     pairs = crystals(12)
     assert same(potential(engine).relax(pairs), EmtPotential().relax(pairs))
-    assert slurm.jobs(), "workers that have just worked are batch jobs that run"
+    time.sleep(5)  # more than the three seconds that Dask keeps an idle worker by itself
+    assert slurm.jobs(), "a place in the queue is kept for the next round"
     assert engine.workers() >= 1
+
+
+def test_batch_jobs_without_work_are_given_back(slurm: Slurm, settings: ComputeSettings) -> None:
+    engine = Engine.connect(settings.model_copy(update={"idle_s": 1.0}))
+    try:
+        potential(engine).relax(crystals(4))
+        assert slurm.ask("squeue", "--noheader", "--states=R,CG,CD,CA").split(), "it was batch jobs that worked"
+        deadline = time.monotonic() + 120
+        while slurm.jobs():
+            assert time.monotonic() < deadline, slurm.ask("squeue")
+            time.sleep(0.2)
+    finally:
+        engine.close()
 
 
 def test_a_batch_job_that_is_cancelled_costs_at_most_one_attempt(slurm: Slurm, engine: Engine, tmp_path: Path) -> None:
