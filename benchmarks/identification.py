@@ -23,8 +23,8 @@ from lodestone.tools.lab.diffraction import judgement
 from lodestone.tools.lab.diffraction.equivalents import equivalents
 from lodestone.tools.lab.diffraction.identify import identify, search
 from lodestone.tools.lab.diffraction.measured import prepare
+from lodestone.tools.lab.known_phases import elements_of, library
 
-from .identification_phases import elements_of, library
 from .identification_world import Sample, SearchMatch, draw
 
 Floats = NDArray[np.float64]

@@ -21,8 +21,7 @@ from lodestone.tools.lab.diffraction.simulate import (
     phase_profile,
     simulate,
 )
-
-from .identification_phases import elements_of
+from lodestone.tools.lab.known_phases import elements_of
 
 Floats = NDArray[np.float64]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.identification_phases import library
 from benchmarks.identification_world import draw
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.core.structure import from_pymatgen, to_pymatgen
@@ -16,6 +15,7 @@ from lodestone.tools.lab.diffraction.profile import SINGLE_LINE
 from lodestone.tools.lab.diffraction.refine import refine, start
 from lodestone.tools.lab.diffraction.reflections import reflections
 from lodestone.tools.lab.diffraction.simulate import Background, Measurement, Optics, Specimen, State, simulate
+from lodestone.tools.lab.known_phases import library
 
 OPTICS = Optics()
 SMOOTH = Background((0.03, -0.01, 0.005))

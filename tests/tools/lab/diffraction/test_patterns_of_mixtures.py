@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.identification_phases import library
 from lodestone.tools.core.errors import ToolError
 from lodestone.tools.core.structure import from_pymatgen, to_pymatgen
 from lodestone.tools.core.synthesis import Phase
@@ -22,6 +21,7 @@ from lodestone.tools.lab.diffraction.simulate import (
     phase_profile,
     simulate,
 )
+from lodestone.tools.lab.known_phases import library
 
 OPTICS = Optics()
 STILL = State(b_iso=0.0)

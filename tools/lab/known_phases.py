@@ -1,4 +1,4 @@
-"""Some 300 known phases in known structure types, built from space group and sites: the library of `identification`.
+"""Some 350 known phases in known structure types, built from space group and sites.
 
 Cells in Å at room temperature, from the usual tabulations (Villars, Pearson's Handbook, desk edition, ASM 1997;
 Wyckoff, Crystal Structures, 2nd ed., Wiley 1963; CRC Handbook of Chemistry and Physics, crystallography section), good
@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from lodestone.tools.core.structure import lattice_rows, reduced_formula, site_rows
-from lodestone.tools.core.synthesis import Phase
-from lodestone.tools.core.types import Crystal
+from ..core.structure import lattice_rows, reduced_formula, site_rows
+from ..core.synthesis import Phase
+from ..core.types import Crystal
 
 Floats = NDArray[np.float64]
 
@@ -66,6 +66,37 @@ TYPES: dict[str, tuple[int, str, tuple[Site, ...]]] = {
     "quartz": (154, "hexagonal", ((0, 0.465, 0, 2 / 3), (1, 0.41, 0.275, 0.78))),
     "cristobalite": (92, "tetragonal", ((0, 0.3003, 0.3003, 0), (1, 0.2392, 0.1044, 0.1787))),
     "calcite": (167, "hexagonal", ((0, 0, 0, 0), (1, 0, 0, 0.25), (2, 0.265, 0, 0.25))),
+    "aragonite": (
+        62,
+        "orthorhombic",
+        ((0, 0.756, 0.25, 0.4155), (1, -0.086, 0.25, 0.76), (2, -0.094, 0.25, 0.914), (2, -0.087, 0.468, 0.681)),
+    ),
+    "nitrate": (205, "cubic", ((0, 0, 0, 0), (1, 0.352, 0.352, 0.352), (2, 0.279, 0.284, 0.477))),
+    "zabuyelite": (
+        15,
+        "monoclinic",
+        ((0, 0.1965, 0.4488, 0.8346), (1, 0, 0.0655, 0.25), (2, 0, 0.3209, 0.25), (2, 0.1459, -0.0661, 0.3134)),
+    ),
+    "CaC2": (139, "tetragonal", ((0, 0, 0, 0), (1, 0, 0, 0.391))),
+    "LiOH": (129, "tetragonal", ((0, 0, 0, 0), (1, 0, 0.5, 0.194), (2, 0, 0.5, 0.407))),
+    "La2O3": (164, "hexagonal", ((0, 1 / 3, 2 / 3, 0.2467), (1, 0, 0, 0), (1, 1 / 3, 2 / 3, 0.647))),
+    "Sr3Ti2O7": (
+        139,
+        "tetragonal",
+        ((0, 0, 0, 0.5), (0, 0, 0, 0.3126), (1, 0, 0, 0.0977), (2, 0, 0, 0), (2, 0, 0, 0.1939), (2, 0, 0.5, 0.0952)),
+    ),
+    "Li2MnO3": (
+        12,
+        "monoclinic",
+        (
+            (0, 0, 0.5, 0),
+            (0, 0, 0, 0.5),
+            (0, 0, 0.6606, 0.5),
+            (1, 0, 0.1671, 0),
+            (2, 0.2189, 0, 0.2273),
+            (2, 0.254, 0.3211, 0.2233),
+        ),
+    ),
     "dolomite": (
         148,
         "hexagonal",
@@ -177,19 +208,28 @@ CELLS: dict[str, str] = {
     "tellurium": "Te 4.457 5.929; Se 4.366 4.954",
     "Cu3Au": "Cu-Au 3.748; Ni-Al 3.572",
     "L1_0": "Fe-Pt 3.852 3.713; Ti-Al 4.005 4.070; Cu-Au 3.960 3.670",
-    "K2NiF4": """K-Ni-F 4.012 13.076; Sr-Ti-O 3.886 12.600; La-Ni-O 3.860 12.690; Sr-Ru-O 3.871 12.739;
-        Sr-Sn-O 4.053 12.580; K-Zn-F 4.058 13.109""",
+    "K2NiF4": """K-Ni-F 4.012 13.076; La-Cu-O 3.807 13.156; Sr-Ti-O 3.886 12.600; La-Ni-O 3.860 12.690;
+        Sr-Ru-O 3.871 12.739; Sr-Sn-O 4.053 12.580; K-Zn-F 4.058 13.109""",
     "quartz": "Si-O 4.913 5.405; Ge-O 4.985 5.647",
     "cristobalite": "Si-O 4.972 6.922",
     "calcite": """Ca-C-O 4.990 17.061; Mg-C-O 4.633 15.015; Fe-C-O 4.692 15.380; Mn-C-O 4.777 15.664;
-        Zn-C-O 4.653 15.026; Cd-C-O 4.923 16.298; Na-N-O 5.070 16.820; Li-N-O 4.692 15.220""",
+        Zn-C-O 4.653 15.026; Cd-C-O 4.923 16.298; Co-C-O 4.658 14.958; Na-N-O 5.070 16.820; Li-N-O 4.692 15.220""",
+    "aragonite": """Ca-C-O 5.740 4.961 7.967; Sr-C-O 5.997 5.090 8.358; Ba-C-O 6.428 5.313 8.896;
+        Pb-C-O 6.134 5.180 8.492""",
+    "nitrate": "Ca-N-O 7.600; Sr-N-O 7.780; Ba-N-O 8.119; Pb-N-O 7.857",
+    "zabuyelite": "Li-C-O 8.359 4.973 6.197 114.83",
+    "CaC2": "Ba-O 3.816 6.851; Sr-O 3.563 6.616",
+    "LiOH": "Li-O-H 3.549 4.334",
+    "La2O3": "La-O 3.937 6.130",
+    "Sr3Ti2O7": "Sr-Ti-O 3.904 20.370",
+    "Li2MnO3": "Li-Mn-O 4.937 8.532 5.030 109.46",
     "dolomite": "Ca-Mg-C-O 4.808 16.002",
     "pyrite": "Fe-S 5.418; Co-S 5.538; Ni-S 5.687; Mn-S 6.104; Ru-S 5.610; Pt-As 5.968; Au-Sb 6.658",
     "marcasite": "Fe-S 4.443 5.425 3.387",
     "CdI2": """Cd-I 4.240 6.840; Ti-S 3.407 5.695; Sn-S 3.648 5.899; Zr-S 3.662 5.813; Ti-Se 3.540 6.008;
         Pt-S 3.543 5.039; Pt-Se 3.728 5.081; Mg-I 4.150 6.880; Mg-Br 3.810 6.260; Ni-Te 3.843 5.265; Hf-S 3.630 5.854;
         Pb-I 4.557 6.979""",
-    "brucite": "Mg-O-H 3.148 4.779; Ca-O-H 3.589 4.911; Ni-O-H 3.126 4.605",
+    "brucite": "Mg-O-H 3.148 4.779; Ca-O-H 3.589 4.911; Ni-O-H 3.126 4.605; Co-O-H 3.183 4.652",
     "CdCl2": "Cd-Cl 3.846 17.480; Mg-Cl 3.636 17.666; Fe-Cl 3.598 17.536; Ni-Cl 3.478 17.410; Mn-Cl 3.711 17.590",
     "Bi2Te3": "Bi-Te 4.385 30.490; Bi-Se 4.143 28.636; Sb-Te 4.264 30.458",
     "MoS2": "Mo-S 3.160 12.294; W-S 3.153 12.323; Mo-Se 3.289 12.927; W-Se 3.282 12.960",
