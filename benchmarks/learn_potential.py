@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--replay", type=int, default=60, help="crystals of the replay; 0: none")
     parser.add_argument("--learning-rate", type=float, default=TuningSettings.learning_rate)
     parser.add_argument("--batch-atoms", type=int, default=TuningSettings.batch_atoms)
+    parser.add_argument("--energy-weight", type=float, default=TuningSettings.energy_weight)
     parser.add_argument("--averaging", type=float, default=TuningSettings.averaging)
     parser.add_argument("--save", type=Path, help="write the tuned weights here")
     args = parser.parse_args()
@@ -51,6 +52,7 @@ def main() -> None:
         learning_rate=args.learning_rate,
         batch_atoms=args.batch_atoms,
         averaging=args.averaging,
+        energy_weight=args.energy_weight,
     )
     tuning = FineTuning(
         base, train, replay_crystals(args.replay, {s for x in train for s in x.crystal.species}), settings

@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run a campaign")
     run.add_argument("words", help='e.g. "find the ground state of NaCl; 8 evaluations"')
     run.add_argument("--yes", action="store_true", help="accept the understood goal without asking")
-    run.add_argument("--evaluator", metavar="NAME", help="auto, gpaw, espresso, abinit, vasp or sevennet")
+    run.add_argument("--evaluator", metavar="NAME", help="auto, gpaw, espresso, abinit, vasp, sevennet or lab")
     run.add_argument("--evaluations", type=int, metavar="N", help="cap on evaluations, references included")
     run.add_argument("--core-hours", type=float, metavar="H", help="cap on core-hours of all evaluations")
     run.add_argument("--money", type=float, metavar="M", help="cap on money, at the prices of [costs]")
@@ -179,6 +179,8 @@ def build_parser() -> argparse.ArgumentParser:
             action.add_argument("what", choices=("failed", "again"))
         _json_flag(action)
 
+    _add_lab(commands)
+
     potential = commands.add_parser("potential", help="versions of a campaign's potential; go back to one")
     potential.add_argument("directory", type=Path, metavar="DIR")
     potential.add_argument("--use", metavar="NAME", help="fix this version; `auto`: learn again from now on")
@@ -195,6 +197,34 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, metavar="DIR", help="where to (default: DIR/export)")
     _json_flag(export)
     return parser
+
+
+def _add_lab(commands: Any) -> None:
+    lab = commands.add_parser("lab", help="laboratories: start a simulated one, look, answer, clear a stop")
+    actions = lab.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, text in (
+        ("twin", "found or start a simulated laboratory, and serve it until Ctrl-C"),
+        ("status", "what every instrument says"),
+        ("answer", "tell an instrument what only a person can see"),
+        ("clear", "clear a latched emergency stop"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("directory", type=Path, metavar="DIR", help="of the laboratory, or of a campaign in it")
+        if name == "twin":
+            action.add_argument("--seed", type=int, default=0, metavar="N", help="of its hidden chemistry")
+            action.add_argument(
+                "--speed", type=float, default=20_000.0, metavar="X", help="laboratory seconds a second"
+            )
+        if name == "answer":
+            action.add_argument("question", metavar="QUESTION", help="its number, as `lab status` shows it")
+            action.add_argument("answer", metavar="ANSWER", help="one of the options")
+        if name in ("answer", "clear"):
+            action.add_argument("--person", required=True, metavar="NAME", help="who says so")
+            action.add_argument("--key", type=Path, required=True, metavar="FILE", help="that person's private key")
+        _json_flag(action)
+    action = actions.add_parser("key", help="make a person's key; prints the public half")
+    action.add_argument("file", type=Path, metavar="FILE", help="for the private half; must not exist")
+    _json_flag(action)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -225,6 +255,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .pick import pick
 
             return pick(options)
+        if options.command == "lab":
+            from .lab_commands import run as run_lab_command
+
+            return run_lab_command(options)
         if options.command == "potential":
             from .potential_commands import potential
 

@@ -20,9 +20,11 @@ from ..agent.describe import describe
 from ..agent.goal import GoalDefaults, parse_goal
 from ..agent.overrides import apply_overrides
 from ..agent.providers import BUILTIN
+from ..agent.synthesis_words import EXAMPLE, read_synthesis
 from ..tools.core.errors import ConfigError, EvaluationError, GoalError, LedgerError, LodestoneError
 from ..tools.core.properties import CATALOGUE
 from ..tools.core.protocols import Evaluator, Potential
+from ..tools.core.synthesis import SynthesisGoal
 from ..tools.core.types import Understanding
 from .cli import parse_duration
 from .limits import within_limits
@@ -57,7 +59,17 @@ def goal(options: argparse.Namespace) -> int:
     """What is understood of a request; or what can be asked for."""
     if options.properties:
         return _properties(options.json)
-    understanding = understand(options.words, _settings(options))
+    settings = _settings(options)
+    synthesis = _read_synthesis(options.words, settings)
+    if synthesis is not None:
+        from .synthesis.commands import show_goal
+
+        if options.json:
+            print_json(synthesis.model_dump(mode="json"))
+        else:
+            show_goal(Console(), synthesis)
+        return 0
+    understanding = understand(options.words, settings)
     if options.json:
         print_json({**understanding.model_dump(mode="json"), "digest": understanding.goal.digest()})
     else:
@@ -83,6 +95,13 @@ def _properties(as_json: bool) -> int:
 def run(options: argparse.Namespace) -> int:
     """Understand, ask once, run, report."""
     settings = _settings(options, {} if options.former is None else {"surrogate.former": options.former})
+    synthesis = _read_synthesis(options.words, settings)
+    if synthesis is not None:
+        from .synthesis.commands import run as make
+
+        return make(options, synthesis, settings, options.dir or _free_directory(synthesis.text))
+    if options.evaluator == "lab":
+        raise GoalError("The laboratory makes one named compound.", f"Write e.g. {EXAMPLE}.")
     understanding = apply_overrides(
         _read_request(options.words, settings),
         evaluations=options.evaluations,
@@ -127,6 +146,11 @@ def run(options: argparse.Namespace) -> int:
 
 def resume(options: argparse.Namespace) -> int:
     """Go on where the ledger says."""
+    from .synthesis.commands import is_synthesis
+    from .synthesis.commands import resume as go_on
+
+    if is_synthesis(options.directory):
+        return go_on(options)
     from .campaign import Campaign
     from .wiring import build_parts
 
@@ -183,6 +207,11 @@ def status(options: argparse.Namespace) -> int:
 def explain(options: argparse.Namespace) -> int:
     """Why one crystal was chosen."""
     from .explain import explain as explained
+    from .synthesis.commands import explain as explain_synthesis
+    from .synthesis.commands import is_synthesis
+
+    if is_synthesis(options.directory):
+        return explain_synthesis(options)
 
     found = explained(options.directory, options.which)
     if options.json:
@@ -195,6 +224,11 @@ def explain(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write the report again."""
+    from .synthesis.commands import is_synthesis
+    from .synthesis.commands import report as report_synthesis
+
+    if is_synthesis(options.directory):
+        return report_synthesis(options)
     path = write_campaign_report(options.directory)
     if options.json:
         print_json({"report": str(path)})
@@ -245,6 +279,13 @@ def export(options: argparse.Namespace) -> int:
     """Write the evaluated crystals as files."""
     from .history import build_record
     from .report.export import export as export_record
+    from .synthesis.commands import is_synthesis
+
+    if is_synthesis(options.directory):
+        raise GoalError(
+            "A synthesis campaign has samples, no computed crystals, to export.",
+            f"Its data are {options.directory / 'results.json'} and {options.directory / 'jobs' / 'lab'}.",
+        )
 
     record = build_record(options.directory)
     paths = export_record(record, options.format, options.out or options.directory / "export")
@@ -318,6 +359,10 @@ def _settings(options: argparse.Namespace, overrides: Mapping[str, Any] | None =
 def understand(words: str, settings: Settings) -> Understanding:
     """The goal in a request, with the settings' defaults and within the operator's limits."""
     return within_limits(_read_request(words, settings), settings.limits)
+
+
+def _read_synthesis(words: str, settings: Settings) -> SynthesisGoal | None:
+    return read_synthesis(words, settings.laboratory.experiments, settings.campaign.wall_hours, settings.campaign.seed)
 
 
 def _read_request(words: str, settings: Settings) -> Understanding:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..tools.core.errors import EvaluationError
 from ..tools.core.failpoints import passing
-from ..tools.core.protocols import Evaluator
+from ..tools.core.protocols import Asks, Evaluator
 from ..tools.core.types import EvaluationRequest, JobLimits, JobStatus, Purpose, Quantity
 from .ledger import OPEN_STATES, Booking, EvaluationRow, Ledger
 from .ledger.bookings import CORE_MARGIN_S, CORE_S, Prices, reservation, settlement
@@ -182,8 +182,10 @@ class Payments:
             self._ledger.note("overrun", round_number, {"key": key, "spent": over})
             self._view.note(f"The evaluation of {observation.candidate_id} used more than was reserved: {over}.")
 
-    @staticmethod
-    def _unknown(key: str, request: EvaluationRequest) -> str:
+    def _unknown(self, key: str, request: EvaluationRequest) -> str:
+        who = self._who(request.purpose)
+        if isinstance(who, Asks) and (asked := who.question(key)):
+            return asked
         return (
             f"Nobody can tell whether the evaluation of {request.candidate_id} ran (key {key[:12]}); its money stays "
             f"reserved. Look at {_handle(key)}, then `lodestone ledger settle DIR {key[:12]} failed` or `… again`."

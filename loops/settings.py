@@ -20,6 +20,7 @@ from ..agent.allowance import Allowance
 from ..tools.core.errors import ConfigError
 from ..tools.core.failpoints import VARIABLES
 from ..tools.core.types import MAX_SITES, Frozen
+from ..tools.lab.settings import LaboratorySettings
 from .compute.settings import ComputeSettings
 from .ledger.bookings import Prices
 from .notify.settings import NotifySettings
@@ -257,6 +258,7 @@ class Settings(Frozen):
     surrogate: SurrogateSettings
     learning: LearningSettings
     evaluators: EvaluatorSettings
+    laboratory: LaboratorySettings
     costs: CostSettings
     compute: ComputeSettings
     ledger: LedgerSettings

@@ -162,6 +162,15 @@ class Evaluator(Protocol):
 
 
 @runtime_checkable
+class Asks(Protocol):
+    """An evaluator that can say what a person has to settle."""
+
+    def question(self, key: str) -> str:
+        """What is asked about a key of state CANNOT_KNOW, with the answers and the command that gives them."""
+        ...
+
+
+@runtime_checkable
 class Surrogate(Protocol):
     """Predicts what an evaluation would give, with its uncertainty."""
 

@@ -58,6 +58,20 @@ class Recipe(Frozen):
     """How often the product is cooled, ground and heated again as before."""
 
 
+class SynthesisGoal(Frozen):
+    """What a laboratory is asked to make; frozen once accepted."""
+
+    text: str
+    target: str
+    """Formula, as it was written."""
+    purity: Fraction = 0.95
+    """Weight fraction of the target, glass and unknown phases included in the rest, from which on it is reached."""
+    experiments: int = Field(ge=1, le=10_000)
+    """Samples that may be made, failed ones included."""
+    wall_hours: float = Field(gt=0.0, le=24 * 366)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
 class Pattern(Frozen):
     """A measured or computed powder pattern: counts over the scattering angle."""
 

@@ -196,6 +196,8 @@ class EvaluationRequest(Frozen):
     properties: tuple[str, ...]
     purpose: Purpose = "candidate"
     replicate: int = 0
+    recipe: str = Field(default="", exclude_if=lambda text: not text)
+    """Canonical JSON of the recipe by which a laboratory shall make it; left out of the JSON where it is empty."""
 
 
 class JobLimits(Frozen):

@@ -126,7 +126,7 @@ class Bench:
         other = next((c.job.sample for c in self._courses.values() if c.job.slot == job.slot), None)
         if other is not None:
             raise LabError(f"{job.slot} belongs to {other}", "Take a free slot of the rack.")
-        _write(path, job.model_dump_json())
+        write_whole(path, job.model_dump_json())
         self._take_up(job)
 
     @property
@@ -137,6 +137,19 @@ class Bench:
     def questions(self) -> tuple[Question, ...]:
         """What waits for a person."""
         return tuple(q for beat in self._seen.values() for q in beat.questions)
+
+    def heartbeats(self) -> tuple[Heartbeat, ...]:
+        """The last sign of life of every instrument that answers."""
+        return tuple(self._seen.values())
+
+    def seen(self, instrument: str) -> Heartbeat | None:
+        """The last sign of life of one."""
+        return self._seen.get(instrument)
+
+    def places(self) -> dict[str, str]:
+        """Sample to where it stands, of those that are not archived."""
+        beat = self._seen.get("transport")
+        return {s.sample: s.place for s in beat.samples} if beat else {}
 
     def stop(self) -> Stop | None:
         """The emergency stop that is latched, if one is."""
@@ -370,7 +383,7 @@ class Bench:
         self._held = {station: sample for station, sample in self._held.items() if sample != course.job.sample}
 
     def _finish(self, outcome: Outcome) -> None:
-        _write(self._folder / f"{outcome.sample}.outcome.json", outcome.model_dump_json())
+        write_whole(self._folder / f"{outcome.sample}.outcome.json", outcome.model_dump_json())
         course = self._courses.pop(outcome.sample)
         self._let_go(course)
         self.outcomes[outcome.sample] = outcome
@@ -382,7 +395,7 @@ def free_slots(jobs: Iterable[Job], slots: Iterable[str]) -> tuple[str, ...]:
     return tuple(slot for slot in slots if slot not in taken)
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all, and on the disk."""
     temporary = path.with_suffix(".new")
     with open(temporary, "w", encoding="utf-8") as file:

@@ -11,13 +11,24 @@ import numpy as np
 
 from ...core.errors import ToolError
 from ...core.synthesis import Identification, Pattern, Phase, PhaseFound
+from ...core.types import Frozen
 from . import judgement
 from .measured import Measured, prepare
 from .profile import SINGLE_LINE, Lines, doublet
-from .refine import refine
+from .refine import Fit, refine
 from .reflections import reflections
 from .screening import Sighting, sight
 from .search import Found, Search
+
+
+class Drawn(Frozen):
+    """A measured pattern and its fit, point by point."""
+
+    two_theta_deg: tuple[float, ...]
+    counts: tuple[float, ...]
+    model: tuple[float, ...]
+    background: tuple[float, ...]
+
 
 MAX_CANDIDATES = 5000
 """More cannot be told apart by one pattern, and would take minutes."""
@@ -45,17 +56,42 @@ def identify(
     Raises:
         ToolError: the pattern is empty or too short, or the candidates' ids repeat.
     """
+    data, allowed = _prepared(pattern, candidates, elements)
+    found, lines = _search(data, _sightings(data, allowed), k_alpha_2)
+    return _report(data, found, lines, allowed)[0]
+
+
+def identify_and_draw(
+    pattern: Pattern, candidates: Sequence[Phase], elements: Collection[str] | None = None
+) -> tuple[Identification, Drawn]:
+    """As `identify`, with the curves that a picture of the fit needs."""
+    data, allowed = _prepared(pattern, candidates, elements)
+    found, lines = _search(data, _sightings(data, allowed), None)
+    result, fit = _report(data, found, lines, allowed)
+    return result, Drawn(
+        two_theta_deg=_rounded(data.angles, 4),
+        counts=_rounded(data.counts, 1),
+        model=_rounded(fit.model, 1),
+        background=_rounded(fit.background, 1),
+    )
+
+
+def _prepared(
+    pattern: Pattern, candidates: Sequence[Phase], elements: Collection[str] | None
+) -> tuple[Measured, list[Phase]]:
     if len(candidates) > MAX_CANDIDATES:
         raise ToolError(
             f"{len(candidates)} candidates.", f"At most {MAX_CANDIDATES} are compared: restrict them by elements."
         )
     if len({p.id for p in candidates}) < len(candidates):
         raise ToolError("Two candidates have the same id.", "Give each phase an id of its own.")
-    data = prepare(pattern)
     allowed = [p for p in candidates if elements is None or set(p.crystal.species) <= set(elements)]
     allowed.sort(key=lambda p: p.id)
-    found, lines = _search(data, _sightings(data, allowed), k_alpha_2)
-    return _report(data, found, lines, allowed)
+    return prepare(pattern), allowed
+
+
+def _rounded(values: np.ndarray, digits: int) -> tuple[float, ...]:
+    return tuple(round(float(v), digits) for v in values)
 
 
 def search(data: Measured, phases: Sequence[Phase], k_alpha_2: bool | None = None) -> Found:
@@ -80,7 +116,7 @@ def _search(data: Measured, sightings: Sequence[Sighting], k_alpha_2: bool | Non
     return Search(data, sightings, lines).run(), lines
 
 
-def _report(data: Measured, found: Found, lines: Lines, phases: Sequence[Phase]) -> Identification:
+def _report(data: Measured, found: Found, lines: Lines, phases: Sequence[Phase]) -> tuple[Identification, Fit]:
     fit = found.fit
     left = judgement.unexplained(data, fit)
     unknown = float(judgement.sigmoid(judgement.unknown_features(left) @ np.array(judgement.UNKNOWN)))
@@ -107,10 +143,11 @@ def _report(data: Measured, found: Found, lines: Lines, phases: Sequence[Phase])
                 )
             )
     listed.sort(key=lambda f: (-f.weight_fraction, f.phase_id))
-    return Identification(
+    result = Identification(
         phases=tuple(listed),
         unknown_probability=unknown,
         unexplained_peaks_deg=left.peaks_deg,
         amorphous_fraction=judgement.amorphous_fraction(data, fit),
         r_wp=judgement.r_wp(data, fit),
     )
+    return result, fit

@@ -191,6 +191,28 @@ class LearningChooser:
                 taken.append((reaction.formulas, conditions))
         return chosen
 
+    def reasons(self, recipe: Recipe) -> str:
+        """What speaks for a recipe, in words."""
+        precursors = tuple(sorted(powder.formula for powder in recipe.powders))
+        reaction = next(r for r in self._space.reactions if r.formulas == precursors)
+        conditions = Conditions(
+            recipe.temperature_k, recipe.hold_h, recipe.atmosphere, recipe.mill_min, recipe.regrinds
+        )
+        heat = float(self._heat.chances(self._space.target, [precursors], heat_features(conditions)[None, :])[0])
+        path = follow(reaction, self._book, self._thermodynamics, _on_grid(recipe.temperature_k), recipe.atmosphere)
+        words = [
+            f"heat is right with chance {heat:.2f}",
+            f"{recipe.target} stays in {recipe.atmosphere} with chance {self._stays(conditions):.2f}",
+            f"{-path.left_ev:.3f} eV/atom are left for it at the last step",
+        ]
+        if path.stalled:
+            words.append("an intermediate of these powders was seen to stick")
+        if (melts := self._solid(reaction, conditions)) < 0.9:
+            words.append(f"stays solid with chance {melts:.2f}")
+        if (keeps := self._keeps(conditions)) < 0.9:
+            words.append(f"volatile elements stay with chance {keeps:.2f}")
+        return "; ".join(words)
+
     def _stays(self, conditions: Conditions) -> float:
         """Chance that the target is stable in this atmosphere at this temperature, after what oxygen did so far."""
         kelvin = _on_grid(conditions.temperature_k)

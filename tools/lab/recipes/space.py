@@ -32,6 +32,9 @@ class RecipeSpace:
 
     reactions: tuple[Reaction, ...]
     template: str = "solid_state"
+    """Approved template, for every gas that has none in `templates`."""
+    templates: tuple[tuple[Atmosphere, str], ...] = ()
+    """Gas and the approved template that allows it."""
     temperature_k: tuple[float, float] = (600.0, 1700.0)
     hold_h: tuple[float, float] = (1.0, 48.0)
     atmospheres: tuple[Atmosphere, ...] = ("air", "oxygen", "argon", "hydrogen_argon")
@@ -81,7 +84,7 @@ class RecipeSpace:
     def recipe(self, reaction: Reaction, conditions: Conditions) -> Recipe:
         """With what to weigh."""
         return Recipe(
-            template=self.template,
+            template=dict(self.templates).get(conditions.atmosphere, self.template),
             target=self.target,
             powders=powders_for(reaction, self.batch_g),
             temperature_k=conditions.temperature_k,
