@@ -109,6 +109,16 @@ class Payments:
             self._ledger.note("reconciled", 0, {"found": found})
         return waiting
 
+    def collect(self) -> int:
+        """Record what has come to its end since a person settled it; how many are left that wait."""
+        waiting = 0
+        for row in self._ledger.evaluations(states=("UNKNOWN",)):
+            if self._who(row.request.purpose).lookup(row.key) is JobStatus.DONE:
+                self._record(row.key, row.request.purpose, row.round)
+            else:
+                waiting += 1
+        return waiting
+
     # --- a round -------------------------------------------------------------------------------
 
     def evaluate(self, round_number: int, recorded: Callable[[int, int], None]) -> None:
@@ -165,7 +175,7 @@ class Payments:
             who = self._who(purpose)
             core_s = self.charges(purpose)[CORE_S] - CORE_MARGIN_S * who.cores
             wall_s = min(who.wall_limit_s, max(MIN_WALL_S, self._seconds_left()))
-            who.submit(list(mine.items()), dict.fromkeys(mine, JobLimits(core_s=core_s, wall_s=wall_s)))
+            who.submit(list(mine.items()), dict.fromkeys(mine, JobLimits(core_s=core_s or None, wall_s=wall_s)))
 
     def _record(self, key: str, purpose: Purpose, round_number: int) -> None:
         observation = self._who(purpose).harvest(key)

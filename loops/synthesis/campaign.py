@@ -39,6 +39,8 @@ from .view import SynthesisView
 
 SPARE = 12
 """Recipes that are looked at for each that is made: not every one fits its template and a crucible."""
+WAIT_S = 2.0
+"""Between two looks at samples that wait for a person."""
 BATCH_G = 3.0
 """Target of one sample."""
 
@@ -50,6 +52,7 @@ class SynthesisCampaign:
         self.directory, self.ledger, self.evaluator = directory, ledger, evaluator
         self.goal = SynthesisGoal.model_validate(ledger.meta("goal"))
         self._lock = lock
+        self._waited = False
 
     @classmethod
     def create(cls, directory: Path, goal: SynthesisGoal, settings: Settings) -> SynthesisCampaign:
@@ -154,13 +157,17 @@ class SynthesisCampaign:
                 if reason:
                     break
                 number = max((e.row.round for e in done), default=0) + 1
-                chosen = self._choose(done, payments)
+                free = len(self.evaluator.site.furnaces) - payments.collect()
+                if free < 1:
+                    # A sample that waits for a person holds its furnace; powders weighed now would wait in the open.
+                    self._wait(view)
+                    continue
+                chosen = self._choose(done, payments, free)
                 if not chosen:
                     reason = "No allowed recipe is left that was not tried."
                     break
                 payments.book(number, chosen)
                 self._make(payments, number, view)
-                payments.reconcile()  # what a person has answered meanwhile
             self.ledger.set_meta("stop_reason", reason, "stopped")
             self.ledger.set_meta("status", "finished", "finished")
         finally:
@@ -178,6 +185,12 @@ class SynthesisCampaign:
                 f"`lodestone resume {self.directory}`; the samples keep their places.",
             )
 
+    def _wait(self, view: SynthesisView) -> None:
+        if not self._waited:
+            view.note("Every furnace waits for a person; the campaign goes on by itself once it was told.")
+        self._waited = True
+        time.sleep(WAIT_S)
+
     def _over(self, done: list[Experiment], payments: Payments, left_s: float) -> str:
         best = best_of([e for e in done if e.reaches(self.goal)])
         if best is not None and best.fraction is not None:
@@ -192,12 +205,12 @@ class SynthesisCampaign:
         return ""
 
     def _choose(
-        self, done: list[Experiment], payments: Payments
+        self, done: list[Experiment], payments: Payments, free: int
     ) -> list[tuple[EvaluationRequest, str, Mapping[str, Quantity], str]]:
-        """Requests for the next recipes, as many as there are furnaces and samples."""
+        """Requests for the next recipes, as many as there are free furnaces and samples."""
         site = self.evaluator.site
         chooser = self._chooser(done)
-        count = min(len(site.furnaces), payments.affordable()[0])
+        count = min(free, payments.affordable()[0])
         phase = site.structures_of(self.goal.target)[0]
         earlier = Counter(e.recipe.digest() for e in done)
         chosen: list[tuple[EvaluationRequest, str, Mapping[str, Quantity], str]] = []

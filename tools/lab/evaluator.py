@@ -54,7 +54,8 @@ class LabEvaluator:
     name = "lab"
     fidelity: Literal["experiment"] = "experiment"
     properties = frozenset({TARGET_FRACTION})
-    cores = 1
+    cores = 0
+    """A sample takes no processor."""
 
     def __init__(self, root: Path, settings: LaboratorySettings | None = None) -> None:
         self._settings = settings or LaboratorySettings()
