@@ -1,5 +1,6 @@
 # make install   the set-up: virtual environment, pinned packages, links for the type checker
 # make campaign  the set-up, then one example campaign of a few minutes
+# make lab       the set-up, then one synthesis in a simulated laboratory
 # make test      the set-up, then lint, types, import rules and tests
 PYTHON ?= python3
 VENV := .venv
@@ -8,9 +9,9 @@ STAMP := $(VENV)/installed
 GOAL ?= find the most stable compound in the Na-Cl system; 8 evaluations; 3 rounds
 
 ALONE := tests/loops/service tests/loops/compute tests/loops/notify tests/loops/test_faults.py tests/loops/test_flow.py \
-	tests/tools/evaluate/test_bad_calculations.py tests/tools/evaluate/test_worker_survival.py
+	tests/loops/synthesis tests/tools/evaluate/test_bad_calculations.py tests/tools/evaluate/test_worker_survival.py
 
-.PHONY: help install campaign test lint dft constraints clean
+.PHONY: help install campaign lab test lint dft constraints clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -30,6 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 campaign: install
 	$(BIN)/lodestone run "$(GOAL)" --yes --evaluator sevennet
+
+lab: install
+	$(BIN)/lodestone run "Synthesise phase-pure LiCoO2 in at most 20 experiments" --yes
 
 # One thread a worker, and a file of tests to a worker as a whole, since its tests share a campaign. In the order of the tree
 # the slow files come first. Those that watch the clock, or fill the cores on purpose, run by themselves.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError, model_validator
 
-from ..core.errors import LabError
+from ..core.errors import LabError, ToolError
 from ..core.synthesis import Phase
 from ..core.types import Frozen
 from .compounds import dangers
@@ -57,7 +57,10 @@ class Site(Frozen):
         if self.speed != 1.0 and not self.simulated:
             raise ValueError("time runs faster in a twin only")
         for formula in self.shelf:
-            amounts_of(formula)
+            try:
+                amounts_of(formula)
+            except ToolError as error:
+                raise ValueError(error.problem) from error
         missing = {"dosing", "mixing", "transport", "diffractometer", *self.furnaces} - {
             a.instrument for a in self.addresses
         }

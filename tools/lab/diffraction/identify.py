@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ...core.errors import ToolError
 from ...core.synthesis import Identification, Pattern, Phase, PhaseFound
@@ -30,10 +31,12 @@ class Drawn(Frozen):
     background: tuple[float, ...]
 
 
+# The matrices are small: with two threads of linear algebra everything took four times as much processor time.
 MAX_CANDIDATES = 5000
 """More cannot be told apart by one pattern, and would take minutes."""
 
 
+@threadpool_limits.wrap(limits=1)
 def identify(
     pattern: Pattern,
     candidates: Sequence[Phase],
@@ -61,6 +64,7 @@ def identify(
     return _report(data, found, lines, allowed)[0]
 
 
+@threadpool_limits.wrap(limits=1)
 def identify_and_draw(
     pattern: Pattern, candidates: Sequence[Phase], elements: Collection[str] | None = None
 ) -> tuple[Identification, Drawn]:
@@ -94,6 +98,7 @@ def _rounded(values: np.ndarray, digits: int) -> tuple[float, ...]:
     return tuple(round(float(v), digits) for v in values)
 
 
+@threadpool_limits.wrap(limits=1)
 def search(data: Measured, phases: Sequence[Phase], k_alpha_2: bool | None = None) -> Found:
     """The fitted mixture behind an identification, for calibration and for plots."""
     return _search(data, _sightings(data, phases), k_alpha_2)[0]

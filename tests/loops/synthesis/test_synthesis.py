@@ -1,0 +1,208 @@
+"""Campaigns in a twin's laboratory, through the command line, over its real servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lodestone.loops.cli import main
+from lodestone.loops.ledger import Ledger
+from lodestone.loops.ledger.bookings import SAMPLES
+from lodestone.tools.core.errors import GoalError
+from lodestone.tools.core.synthesis import Recipe
+from lodestone.tools.lab.station import Order, Result
+from lodestone.tools.lab.twin.audit import audit
+from lodestone.tools.lab.twin.founding import KEY_FILE, PERSON
+from lodestone.tools.lab.twin.journal import read
+
+REQUEST = "Synthesise LiCoO2, at least 30 %, in at most 4 experiments"
+SPEED = {"LODESTONE_LABORATORY__TWIN_SPEED": "40000"}
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made") / "campaign"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SPEED.items():
+            patch.setenv(name, value)
+        assert main(["run", REQUEST, "--yes", "--dir", str(folder)]) == 0
+    return folder
+
+
+def results(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results.json").read_text())
+
+
+def firings(folder: Path) -> dict[str, int]:
+    """How often each sample is meant to be fired."""
+    orders = [Order.model_validate_json(p.read_bytes()) for p in (folder / "jobs/lab/orders").glob("*.json")]
+    return {order.sample: 1 + order.recipe.regrinds for order in orders}
+
+
+def test_the_target_is_made_and_seen_in_its_pattern(campaign: Path) -> None:
+    told = results(campaign)
+    assert told["status"] == "finished"
+    assert told["reached"]
+    best = told["experiments"][told["best"] - 1]
+    assert best["target_fraction"] >= 0.3
+    assert "LiCoO2" in {p["formula"] for p in best["phases"]}
+    assert sum(p["weight_fraction"] for p in best["phases"]) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_samples_are_booked_like_money(campaign: Path) -> None:
+    ledger = Ledger.open(campaign, read_only=True)
+    ledger.verify()
+    made = [r for r in ledger.evaluations() if r.state in ("DONE", "FAILED_CHARGED")]
+    account = ledger.accounts()[SAMPLES]
+    assert (account.cap, account.spent, account.reserved) == (4, len(made), 0)
+    assert len(list((campaign / "jobs/lab/results").glob("*.json"))) == len(made)
+
+
+def test_the_machines_did_what_the_recipes_say_and_nothing_twice(campaign: Path) -> None:
+    found = audit(read(campaign / "twin/journal.jsonl"), firings(campaign))
+    assert (found.unsafe, found.twice) == ([], [])
+    for path in (campaign / "jobs/lab/results").glob("*.json"):
+        result = Result.model_validate_json(path.read_bytes())
+        order = Order.model_validate_json((campaign / "jobs/lab/orders" / path.name).read_bytes())
+        wanted = {p.formula: 1000 * p.mass_g for p in order.recipe.powders}
+        assert result.dosed_mg == pytest.approx(wanted, rel=0.01)
+        assert max(k for _, k in result.trace) == pytest.approx(order.recipe.temperature_k, abs=25.0)
+
+
+def test_every_recipe_is_an_approved_template_with_its_fields_in_bounds(campaign: Path) -> None:
+    from lodestone.tools.lab.site import read_site
+
+    book = read_site(campaign / "twin").book()
+    rows = Ledger.open(campaign, read_only=True).evaluations()
+    assert rows
+    for row in rows:
+        assert book.why_not(Recipe.model_validate_json(row.request.recipe)) == ()
+
+
+def test_the_report_shows_recipes_patterns_traces_and_that_it_is_simulated(campaign: Path) -> None:
+    page = (campaign / "report.html").read_text()
+    assert "Simulated." in page
+    measured = [e for e in results(campaign)["experiments"] if e["phases"]]
+    assert page.count("Powder pattern of experiment") == len(measured)
+    assert "Temperature over" in page
+    assert "<script" not in page
+
+
+def test_status_explain_and_export_know_this_kind(campaign: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", str(campaign)]) == 0
+    assert "✓" in capsys.readouterr().out
+    assert main(["explain", str(campaign), "1"]) == 0
+    assert "eV/atom are left for it" in capsys.readouterr().out
+    assert main(["explain", str(campaign), "99"]) == GoalError.exit_code
+    assert main(["export", str(campaign)]) == GoalError.exit_code
+    assert "results.json" in capsys.readouterr().err
+    assert main(["resume", str(campaign)]) == 0
+    assert len(results(campaign)["experiments"]) == len(Ledger.open(campaign, read_only=True).evaluations())
+
+
+@pytest.mark.parametrize(("words", "why"), [
+    ("Synthesise YBa2Cu3O7", "knows no crystal"),
+    ("Synthesise SiO2", "cannot make SiO2"),
+    ("Synthesise LiCoO2 over night", "over night"),
+])  # fmt: skip
+def test_what_cannot_be_made_is_refused_before_anything_moves(
+    words: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", words, "--yes", "--dir", str(tmp_path / "c")]) == GoalError.exit_code
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / "c" / "jobs" / "lab" / "orders").exists()
+
+
+def _wait(what: Callable[[], Any], seconds: float, words: str) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, words
+        time.sleep(0.05)
+    return found
+
+
+def _processes(folder: Path) -> list[int]:
+    """Everything that works for a campaign."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if any(os.fsencode(folder) in word for word in words) and int(path.name) != os.getpid():
+            found.append(int(path.name))
+    return found
+
+
+def _heating(folder: Path) -> bool:
+    try:
+        told = json.loads((folder / "jobs/lab/state.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return any(beat["furnace"] and beat["furnace"]["heating"] for beat in told["instruments"])
+
+
+def test_power_loss_in_a_firing_goes_to_a_person_and_then_the_campaign_ends(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "campaign"
+    command = [sys.executable, "-m", "lodestone.loops.cli"]
+    environment = {**os.environ, "LODESTONE_LABORATORY__TWIN_SPEED": "8000"}
+    first = subprocess.Popen([*command, "run", REQUEST, "--yes", "--dir", str(folder)], env=environment)
+    _wait(lambda: _heating(folder), 120, "no furnace heats")
+    while left := _processes(folder):
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+    first.wait()
+
+    second = subprocess.Popen([*command, "resume", str(folder)], env=environment)
+    try:
+        _wait(lambda: "UNKNOWN" in _states(folder), 120, "no doubt")
+        capfd.readouterr()
+        assert main(["status", str(folder)]) == 0
+        said = capfd.readouterr().out
+        assert "nobody watched the firing" in said
+        question = re.search(r"lab answer \S+ (q\w+) ANSWER", said)
+        assert question is not None
+        signed = ["--person", PERSON, "--key", str(folder / "twin" / KEY_FILE)]
+        assert main(["lab", "answer", str(folder), question[1], "perhaps", *signed]) != 0
+        while asked := re.findall(r"asks \((q\w+)\)", _lab_status(folder, capfd)):
+            assert main(["lab", "answer", str(folder), asked[0], "discard", *signed]) == 0
+        assert second.wait(timeout=300) == 0
+    finally:
+        second.kill()
+        second.wait()
+        for pid in _processes(folder):
+            os.kill(pid, signal.SIGKILL)
+    ledger = Ledger.open(folder, read_only=True)
+    ledger.verify()
+    rows = ledger.evaluations()
+    assert {r.state for r in rows} <= {"DONE", "FAILED_CHARGED"}
+    discarded = [r for r in rows if r.state == "FAILED_CHARGED"]
+    assert discarded, "what a person discards is paid for, with the reason"
+    assert all("a person discarded" in str(r.observation.failure.reason) for r in discarded if r.observation)
+    assert ledger.accounts()[SAMPLES].spent == len(rows)
+    found = audit(read(folder / "twin/journal.jsonl"), firings(folder))
+    assert (found.unsafe, found.twice) == ([], [])
+    assert found.doubted == found.answered
+
+
+def _states(folder: Path) -> set[str]:
+    return {row.state for row in Ledger.open(folder, read_only=True).evaluations()}
+
+
+def _lab_status(folder: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    capfd.readouterr()
+    assert main(["lab", "status", str(folder)]) == 0
+    return capfd.readouterr().out
