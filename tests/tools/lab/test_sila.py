@@ -203,3 +203,12 @@ def test_no_thread_of_the_driver_outlives_it(served: Served) -> None:
 def test_an_address_survives_its_file(served: Served) -> None:
     for address in served.addresses.values():
         assert Address.model_validate_json(address.model_dump_json()) == address
+
+
+@pytest.mark.parametrize("token", ["", "x" * 43, "päss"])
+def test_nobody_without_the_token_is_answered(served: Served, token: str) -> None:
+    address = served.addresses["furnace_1"]
+    with pytest.raises(LabError, match=r"no SiLA server of ours|token"):
+        SilaInstrument(address.model_copy(update={"token": token}), 5.0).describe()
+    assert served.instrument("furnace_1").describe().name == "furnace_1"
+    assert address.token not in repr(address)

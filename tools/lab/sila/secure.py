@@ -41,6 +41,8 @@ class Address(Frozen):
     """The only certificate that the driver trusts."""
     fingerprint: str
     """sha256 of the certificate in hex; a second, short form of the same pin, for people to compare."""
+    token: str = Field(default="", max_length=512, repr=False)
+    """Shown with every call, where the server asks for one: `authorization: Bearer …`."""
 
 
 def connect(
@@ -65,7 +67,11 @@ def connect(
 
     try:
         client = _client_class()(
-            address.host, address.port, root_certs=address.certificate_pem.encode(), deadline_s=handshake_s
+            address.host,
+            address.port,
+            root_certs=address.certificate_pem.encode(),
+            deadline_s=handshake_s,
+            token=address.token,
         )
         found = str(client.SiLAService.ServerUUID.get())
         client.deadline.seconds = deadline_s
@@ -118,15 +124,15 @@ def _client_class() -> Any:
     from sila2.client import SilaClient
 
     class Deadline(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
-        def __init__(self, seconds: float) -> None:
-            self.seconds = seconds
+        def __init__(self, seconds: float, token: str) -> None:
+            self.seconds, self._token = seconds, token
 
         def intercept_unary_unary(self, proceed: Callable[..., Any], details: Any, request: Any) -> Any:
-            return proceed(_Details(details, self.seconds), request)
+            return proceed(_Details(details, self.seconds, self._token), request)
 
     class DeadlineClient(SilaClient):
-        def __init__(self, host: str, port: int, *, root_certs: bytes, deadline_s: float) -> None:
-            self.deadline, self._root_certs, self._target = Deadline(deadline_s), root_certs, f"{host}:{port}"
+        def __init__(self, host: str, port: int, *, root_certs: bytes, deadline_s: float, token: str) -> None:
+            self.deadline, self._root_certs, self._target = Deadline(deadline_s, token), root_certs, f"{host}:{port}"
             super().__init__(host, port, root_certs=root_certs)
 
         @property
@@ -146,13 +152,18 @@ def _client_class() -> Any:
     return DeadlineClient
 
 
-class _Details:
-    """A call's details with a timeout, in the shape that gRPC reads them."""
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """A token as gRPC metadata; nothing without one."""
+    return (("authorization", f"Bearer {token}"),) if token else ()
 
-    def __init__(self, details: Any, seconds: float) -> None:
+
+class _Details:
+    """A call's details with a timeout and the token, in the shape that gRPC reads them."""
+
+    def __init__(self, details: Any, seconds: float, token: str) -> None:
         self.method = details.method
         self.timeout = seconds
-        self.metadata = details.metadata
+        self.metadata = [*(details.metadata or ()), *bearer(token)]
         self.credentials = details.credentials
         self.wait_for_ready = details.wait_for_ready
         self.compression = details.compression

@@ -57,6 +57,7 @@ def _serve(directory: Path, swapped: tuple[str, str] | None) -> int:
     servers = Servers(laboratory, directory / "identities", settings.ports, settings.host, swapped)
     known = Addresses(addresses=servers.addresses)
     temporary = directory / "addresses.json.new"
+    temporary.touch(mode=0o600)  # it holds the tokens
     temporary.write_text(known.model_dump_json(indent=1), encoding="utf-8")
     os.replace(temporary, directory / "addresses.json")
     signal.signal(signal.SIGTERM, lambda *_: servers.stop())

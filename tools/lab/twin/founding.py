@@ -76,6 +76,7 @@ def found(folder: Path, seed: int = 0, speed: float = SPEED, **settings: Any) ->
             compounds=literature(seed),
         )
         temporary = folder / f"{FILE}.new"
+        temporary.touch(mode=0o600)  # it holds the tokens
         temporary.write_text(site.model_dump_json(indent=1), encoding="utf-8")
         os.replace(temporary, folder / FILE)
     except OSError as error:

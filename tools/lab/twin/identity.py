@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import secrets
 import uuid
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -29,6 +30,8 @@ class Identity(Frozen):
     server_id: str
     certificate_pem: str
     private_key_pem: str
+    token: str
+    """What a client has to show with every call."""
 
     def fingerprint(self) -> str:
         """sha256 of the certificate, in hex: what a driver pins."""
@@ -61,6 +64,7 @@ def create(address: str = "127.0.0.1") -> Identity:
         private_key_pem=key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode(),
+        token=secrets.token_urlsafe(32),
     )
 
 

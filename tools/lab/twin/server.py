@@ -5,13 +5,16 @@ What is not here: rules and state (`laboratory.py`).
 
 from __future__ import annotations
 
+import hmac
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..instrument import CommandStatus, Description, read_command
 from ..sila.definitions import COMMON, CONTROL, FEATURES, definition, identifier, limits, parameters
-from ..sila.secure import Address
+from ..sila.secure import Address, bearer
 from .bounds import kind_of
 from .identity import Identity, keep
 from .laboratory import Laboratory
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from sila2.server import SilaServer
 
 VERSION = "1.0"
+GRPC_WORKERS = 8
 _PLACE = {"dosing": BALANCE, "mixing": MILL, "diffractometer": GONIOMETER, **{name: name for name in FURNACES}}
 
 
@@ -112,6 +116,46 @@ def _work(desk: Desk, name: str, names: tuple[str, ...]) -> Any:
     return method
 
 
+def _guarded_server() -> Any:
+    """A SiLA server that answers nobody without its token; sila2 0.14 itself lets nothing in between."""
+    import grpc
+    from sila2.server import SilaServer
+
+    def refuse(_request: Any, context: Any) -> None:
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "this instrument asks for a token")
+
+    class Guard(grpc.ServerInterceptor):  # type: ignore[misc]
+        def __init__(self, token: str) -> None:
+            self._wanted = bearer(token)[0]
+
+        def intercept_service(self, proceed: Callable[[Any], Any], details: Any) -> Any:
+            name, wanted = self._wanted
+            shown = next((str(m.value) for m in details.invocation_metadata if m.key == name), "")
+            if hmac.compare_digest(shown.encode(), wanted.encode()):
+                return proceed(details)
+            handler = proceed(details)
+            if handler is not None and handler.response_streaming:
+                return grpc.unary_stream_rpc_method_handler(refuse)
+            return grpc.unary_unary_rpc_method_handler(refuse)
+
+    class GuardedServer(SilaServer):
+        def __init__(self, token: str, **options: Any) -> None:
+            self._guard = Guard(token)
+            super().__init__(**options)
+
+        @property
+        def grpc_server(self) -> Any:
+            return self._guarded
+
+        @grpc_server.setter
+        def grpc_server(self, plain: Any) -> None:
+            plain.stop(None)
+            workers = ThreadPoolExecutor(max_workers=GRPC_WORKERS, thread_name_prefix="grpc")
+            self._guarded = grpc.server(workers, interceptors=(self._guard,))
+
+    return GuardedServer
+
+
 class Servers:
     """All servers of a twin.
 
@@ -143,6 +187,7 @@ class Servers:
                 server_id=identities[name].server_id,
                 certificate_pem=identities[name].certificate_pem,
                 fingerprint=identities[name].fingerprint(),
+                token=identities[name].token,
             )
             for name in INSTRUMENTS
         )
@@ -153,17 +198,16 @@ class Servers:
 
     def _serve(self, instrument: str, identity: Identity, host: str, port: int) -> SilaServer:
         from sila2.framework import Feature
-        from sila2.server import SilaServer
 
         kind = kind_of(instrument)
-        server = SilaServer(
+        server = _guarded_server()(
+            identity.token,
             server_name=instrument,
             server_type="LodestoneTwin",
             server_description=f"Digital twin of the instrument {instrument}",
             server_version=VERSION,
             server_vendor_url="https://lodestone.invalid",
             server_uuid=identity.server_id,
-            max_grpc_workers=8,
             max_child_task_workers=2,
         )
         desk = Desk(self._laboratory, instrument, identity)
