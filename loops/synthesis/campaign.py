@@ -17,7 +17,7 @@ from pathlib import Path
 from ...surrogate.synthesis import SynthesisHeat
 from ...tools.core.errors import GoalError, LabError, LedgerError
 from ...tools.core.synthesis import Recipe, SynthesisGoal
-from ...tools.core.types import Budget, EvaluationRequest, Quantity
+from ...tools.core.types import Budget, EvaluationRequest, JobStatus, Quantity
 from ...tools.lab.evaluator import TARGET_FRACTION, LabEvaluator
 from ...tools.lab.recipes.balance import reactions_for
 from ...tools.lab.recipes.chooser import LearningChooser
@@ -168,6 +168,7 @@ class SynthesisCampaign:
                     break
                 payments.book(number, chosen)
                 self._make(payments, number, view)
+            self._bring_in(payments)
             self.ledger.set_meta("stop_reason", reason, "stopped")
             self.ledger.set_meta("status", "finished", "finished")
         finally:
@@ -184,6 +185,15 @@ class SynthesisCampaign:
                 f"Look at it, clear it (`lodestone lab clear {self.directory}`), then "
                 f"`lodestone resume {self.directory}`; the samples keep their places.",
             )
+
+    def _bring_in(self, payments: Payments) -> None:
+        """Wait for samples that a person has settled; those still in doubt are left to `resume`."""
+        while any(
+            self.evaluator.lookup(row.key) in (JobStatus.RUNNING, JobStatus.DONE)
+            for row in self.ledger.evaluations(states=("UNKNOWN",))
+        ):
+            payments.collect()
+            time.sleep(WAIT_S)
 
     def _wait(self, view: SynthesisView) -> None:
         if not self._waited:
