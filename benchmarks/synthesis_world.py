@@ -12,14 +12,13 @@ import numpy as np
 from lodestone.tools.core.elements import split_words
 from lodestone.tools.core.synthesis import Recipe
 from lodestone.tools.lab.recipes.balance import Reaction, reactions_for
-from lodestone.tools.lab.recipes.energies import Compound, volume_per_atom
-from lodestone.tools.lab.recipes.formulas import amounts_of, atom_count
-from lodestone.tools.lab.recipes.gases import KJ_PER_EV
+from lodestone.tools.lab.recipes.energies import Compound
+from lodestone.tools.lab.recipes.formulas import amounts_of
 from lodestone.tools.lab.recipes.outcomes import Outcome
 from lodestone.tools.lab.twin.chemistry import Chemistry
-from lodestone.tools.lab.twin.chemistry_data import solids
 from lodestone.tools.lab.twin.chemistry_kinetics import hidden
 from lodestone.tools.lab.twin.chemistry_recipe import made
+from lodestone.tools.lab.twin.founding import literature
 
 DEVELOPED = ("YBa2Cu3O7", "LiMn2O4", "KNbO3", "Sr2TiO4", "MgAl2O4", "LiFePO4")
 """Targets that were looked at while the planner was written."""
@@ -38,8 +37,6 @@ SHELF = split_words(
     NH4H2PO4 CuO Cu2O Cu(OH)2
     """
 )
-ENERGY_ERROR_EV = 0.025
-"""Per atom; deviation of a planner's formation energies, one error for each phase."""
 GOOD = 0.8
 """Weight fraction of target that ends a search."""
 NOISE = 0.02
@@ -56,16 +53,7 @@ def reactions(target: str) -> tuple[Reaction, ...]:
 def knowledge(target: str, seed: int) -> list[Compound]:
     """What a planner knows of every solid of the target's chemistry: energies with errors, densities."""
     elements = frozenset(amounts_of(target)) | set("OCHN")
-    return [
-        Compound(
-            formula=name,
-            formation_energy_ev_per_atom=solid.enthalpy_kj_per_mol / KJ_PER_EV / atom_count(name)
-            + ENERGY_ERROR_EV * float(hidden(seed, "what a planner is told", name).normal()),
-            volume_a3_per_atom=volume_per_atom(name, solid.density_g_cm3),
-        )
-        for name, solid in solids().items()
-        if frozenset(amounts_of(name)) <= elements
-    ]
+    return [c for c in literature(seed) if frozenset(amounts_of(c.formula)) <= elements]
 
 
 class Bench:

@@ -72,23 +72,9 @@ class Campaign:
                 f"{len(elements)}, and at least one crystal has to be evaluated.",
                 f"Allow at least {len(elements) + 1} evaluations.",
             )
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LedgerError(
-                f"Cannot create {directory}: {error.strerror}.", "Choose another --dir, or check permissions."
-            ) from error
-        if holds_ledger(directory):
-            CampaignLock(directory).acquire()
-            raise LedgerError(
-                f"{directory} already holds a campaign.",
-                f"Go on with `lodestone resume {directory}`, or give another --dir.",
-            )
         former, taken = inherit(settings.surrogate.former, parts.evaluator.method, parts.potential.name)
-        lock = CampaignLock(directory)
-        lock.acquire()
+        lock = claim(directory)
         try:
-            check_disk(directory)
             ledger = Ledger.create(
                 directory,
                 caps=caps_of(goal.budget, parts.opinions_allowed(goal)),
@@ -296,6 +282,29 @@ class Campaign:
         if report.exists():
             made.append(Artifact("link", f"{prefix}-report", "Report", report.resolve().as_uri()))
         return made
+
+
+def claim(directory: Path) -> CampaignLock:
+    """Make a directory for a new campaign, and lock it. Raises LedgerError where it holds one, or has no room."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(
+            f"Cannot create {directory}: {error.strerror}.", "Choose another --dir, or check permissions."
+        ) from error
+    lock = CampaignLock(directory)
+    lock.acquire()
+    try:
+        if holds_ledger(directory):
+            raise LedgerError(
+                f"{directory} already holds a campaign.",
+                f"Go on with `lodestone resume {directory}`, or give another --dir.",
+            )
+        check_disk(directory)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
 
 
 def goal_elements(goal: GoalSpec) -> tuple[str, ...]:

@@ -206,6 +206,7 @@ def _add_lab(commands: Any) -> None:
         ("twin", "found or start a simulated laboratory, and serve it until Ctrl-C"),
         ("status", "what every instrument says"),
         ("answer", "tell an instrument what only a person can see"),
+        ("stop", "emergency stop: heaters off, and nothing moves until a person clears it"),
         ("clear", "clear a latched emergency stop"),
     ):
         action = actions.add_parser(name, help=text)
@@ -218,6 +219,8 @@ def _add_lab(commands: Any) -> None:
         if name == "answer":
             action.add_argument("question", metavar="QUESTION", help="its number, as `lab status` shows it")
             action.add_argument("answer", metavar="ANSWER", help="one of the options")
+        if name == "stop":
+            action.add_argument("--reason", default="by command", metavar="WORDS", help="why; everybody is shown it")
         if name in ("answer", "clear"):
             action.add_argument("--person", required=True, metavar="NAME", help="who says so")
             action.add_argument("--key", type=Path, required=True, metavar="FILE", help="that person's private key")

@@ -21,7 +21,9 @@ DEADLINE_S, HANDSHAKE_S = 5.0, 15.0
 
 def run(options: argparse.Namespace) -> int:
     """Dispatch to one of them."""
-    return {"twin": _twin, "status": _status, "answer": _answer, "clear": _clear, "key": _key}[options.action](options)
+    return {
+        "twin": _twin, "status": _status, "answer": _answer, "stop": _stop, "clear": _clear, "key": _key,
+    }[options.action](options)  # fmt: skip
 
 
 def _twin(options: argparse.Namespace) -> int:
@@ -40,6 +42,8 @@ def _twin(options: argparse.Namespace) -> int:
             print(f"Answers and clearances are signed by {PERSON} with {options.directory / KEY_FILE}.")
             print(f"Use it: [laboratory] directory = {json.dumps(str(options.directory.resolve()))}. Ctrl-C ends it.")
         twin.process.wait()
+    except KeyboardInterrupt:
+        pass  # that is how it is ended
     finally:
         twin.stop()
     return 0
@@ -70,7 +74,7 @@ def _status(options: argparse.Namespace) -> int:
 def _answer(options: argparse.Namespace) -> int:
     """Sign an answer and bring it to the instrument that asked."""
     site = read_site(site_folder(options.directory))
-    asked = [q for b in _beats(site).values() if b is not None for q in b.questions]
+    asked = [q for b in _all_beats(site, options.directory).values() for q in b.questions]
     question = next((q for q in asked if q.id == options.question), None)
     if question is None:
         known = "; ".join(f"{q.id}: {q.text}" for q in asked) or "nothing is asked"
@@ -82,10 +86,16 @@ def _answer(options: argparse.Namespace) -> int:
     return _bring(options, site, question.instrument, "answer", said, approval)
 
 
+def _stop(options: argparse.Namespace) -> int:
+    """Latch the emergency stop. Nobody has to sign for that."""
+    site = read_site(site_folder(options.directory))
+    return _bring(options, site, "transport", "emergency_stop", {"reason": options.reason[:200]}, None)
+
+
 def _clear(options: argparse.Namespace) -> int:
     """Sign the clearance of the emergency stop."""
     site = read_site(site_folder(options.directory))
-    stop = next((b.stop for b in _beats(site).values() if b is not None and b.stop), None)
+    stop = next((b.stop for b in _all_beats(site, options.directory).values() if b.stop), None)
     if stop is None:
         raise LabError("No emergency stop is latched.", "`lodestone lab status` shows what the instruments say.")
     approval = _signed(options, site, clear_subject(LABORATORY, stop.nonce))
@@ -136,6 +146,20 @@ def _beats(site: Site) -> dict[str, Heartbeat | None]:
     return found
 
 
+def _all_beats(site: Site, directory: Path) -> dict[str, Heartbeat]:
+    """Of every instrument. Raises LabError where one is silent: what it would ask nobody knows then."""
+    beats = _beats(site)
+    silent = [name for name, beat in beats.items() if beat is None]
+    if silent:
+        raise LabError(
+            f"{', '.join(silent)} of {site.name} does not answer.",
+            f"A twin inside a campaign runs while the campaign does: `lodestone resume {directory}`, then say it again."
+            if site.simulated
+            else "Look whether it runs.",
+        )
+    return {name: beat for name, beat in beats.items() if beat is not None}
+
+
 def _signed(options: argparse.Namespace, site: Site, subject: str) -> Approval:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -155,11 +179,12 @@ def _signed(options: argparse.Namespace, site: Site, subject: str) -> Approval:
 
 
 def _bring(
-    options: argparse.Namespace, site: Site, instrument: str, name: str, said: dict[str, str], approval: Approval
+    options: argparse.Namespace, site: Site, instrument: str, name: str, said: dict[str, str], approval: Approval | None
 ) -> int:
-    parameters = {**said, "person": approval.person, "signature": approval.signature}
+    signed = {} if approval is None else {"person": approval.person, "signature": approval.signature}
+    parameters = {**said, **signed}
     command = Command(
-        key=key_of(instrument, name, *parameters.values()),
+        key=key_of(instrument, name, time.time_ns(), *parameters.values()),
         name=name,
         parameters=dict(parameters),
         issued_at_s=time.time(),
@@ -170,5 +195,5 @@ def _bring(
     if options.json:
         print_json(status.model_dump(mode="json"))
     else:
-        print("Done. The work goes on.")
+        print("Stopped." if approval is None else "Done. The work goes on.")
     return 0

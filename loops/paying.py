@@ -104,7 +104,8 @@ class Payments:
             elif row.state == "UNKNOWN" or status is JobStatus.CANNOT_KNOW:
                 if row.state != "UNKNOWN":
                     self._ledger.mark([row.key], "UNKNOWN", row.round)
-                waiting.append(self._unknown(row.key, row.request))
+                if text := self._unknown(row.key, row.request):
+                    waiting.append(text)
         if found:
             self._ledger.note("reconciled", 0, {"found": found})
         return waiting
@@ -194,8 +195,8 @@ class Payments:
 
     def _unknown(self, key: str, request: EvaluationRequest) -> str:
         who = self._who(request.purpose)
-        if isinstance(who, Asks) and (asked := who.question(key)):
-            return asked
+        if isinstance(who, Asks):
+            return who.question(key)
         return (
             f"Nobody can tell whether the evaluation of {request.candidate_id} ran (key {key[:12]}); its money stays "
             f"reserved. Look at {_handle(key)}, then `lodestone ledger settle DIR {key[:12]} failed` or `… again`."

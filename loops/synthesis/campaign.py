@@ -25,9 +25,9 @@ from ...tools.lab.recipes.formulas import amounts_of, same_ratios
 from ...tools.lab.recipes.pairs import PairBook
 from ...tools.lab.recipes.space import RecipeSpace
 from ...tools.lab.site import AIR, Site
-from ..campaign import check_disk, versions
+from ..campaign import check_disk, claim, versions
 from ..chronometer import active_seconds
-from ..ledger import OPEN_STATES, Ledger, holds_ledger
+from ..ledger import OPEN_STATES, Ledger
 from ..ledger.bookings import caps_of
 from ..limits import check_limits
 from ..lock import CampaignLock
@@ -39,6 +39,8 @@ from .view import SynthesisView
 
 SPARE = 12
 """Recipes that are looked at for each that is made: not every one fits its template and a crucible."""
+FRESH_S = 20.0
+"""Within which a station that works has looked at every instrument again."""
 WAIT_S = 2.0
 """Between two looks at samples that wait for a person."""
 BATCH_G = 3.0
@@ -66,22 +68,10 @@ class SynthesisCampaign:
         budget = Budget(evaluations=goal.experiments, samples=goal.experiments, wall_hours=goal.wall_hours)
         check_limits(budget, settings.limits)
         amounts_of(goal.target)
+        lock = claim(directory)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LedgerError(
-                f"Cannot create {directory}: {error.strerror}.", "Choose another --dir, or check permissions."
-            ) from error
-        lock = CampaignLock(directory)
-        lock.acquire()
-        try:
-            if holds_ledger(directory):
-                raise LedgerError(
-                    f"{directory} already holds a campaign.",
-                    f"Go on with `lodestone resume {directory}`, or give another --dir.",
-                )
-            check_disk(directory)
             evaluator = evaluator_of(directory, settings)
+            evaluator.found()
             spaces = space_of(goal, evaluator.site)
             ledger = Ledger.create(
                 directory,
@@ -145,6 +135,7 @@ class SynthesisCampaign:
         payments = Payments(self.ledger, self.evaluator, settings.costs.prices(), view, seconds_left)
         reason = ""
         try:
+            self.evaluator.attend()
             for problem in payments.reconcile():
                 view.person(problem)
             for number in sorted({row.round for row in self.ledger.evaluations(states=OPEN_STATES)}):
@@ -153,12 +144,13 @@ class SynthesisCampaign:
                 check_disk(self.directory)
                 done = experiments_of(self.ledger, self.evaluator)
                 view.experiments(done)
-                reason = self._over(done, payments, seconds_left())
+                waiting = payments.collect()
+                reason = self._over(done, payments, seconds_left(), waiting)
                 if reason:
                     break
                 number = max((e.row.round for e in done), default=0) + 1
-                free = len(self.evaluator.site.furnaces) - payments.collect()
-                if free < 1:
+                free = len(self.evaluator.site.furnaces) - waiting
+                if free < 1 or payments.affordable()[0] < 1:
                     # A sample that waits for a person holds its furnace; powders weighed now would wait in the open.
                     self._wait(view)
                     continue
@@ -178,7 +170,16 @@ class SynthesisCampaign:
 
     def _make(self, payments: Payments, number: int, view: SynthesisView) -> None:
         payments.evaluate(number, lambda *_: view.experiments(experiments_of(self.ledger, self.evaluator)))
-        told = self.evaluator.told()
+        self._check_stop()
+
+    def _check_stop(self) -> None:
+        """Raise LabError while the emergency stop is latched, as seen now and not before it may have been cleared."""
+        looked, told = time.time(), self.evaluator.told()
+        while told is not None and told.stop is not None and told.at_s < looked < time.time() < looked + FRESH_S:
+            if not self.evaluator.working():
+                break
+            time.sleep(0.2)
+            told = self.evaluator.told()
         if told is not None and told.stop is not None:
             raise LabError(
                 f"The laboratory's emergency stop is latched: {told.stop.reason}.",
@@ -192,24 +193,27 @@ class SynthesisCampaign:
             self.evaluator.lookup(row.key) in (JobStatus.RUNNING, JobStatus.DONE)
             for row in self.ledger.evaluations(states=("UNKNOWN",))
         ):
+            self.evaluator.attend()
             payments.collect()
             time.sleep(WAIT_S)
 
     def _wait(self, view: SynthesisView) -> None:
         if not self._waited:
-            view.note("Every furnace waits for a person; the campaign goes on by itself once it was told.")
+            view.note("Samples wait for a person, or go on after one; the campaign goes on by itself.")
         self._waited = True
+        self._check_stop()
+        self.evaluator.attend()
         time.sleep(WAIT_S)
 
-    def _over(self, done: list[Experiment], payments: Payments, left_s: float) -> str:
+    def _over(self, done: list[Experiment], payments: Payments, left_s: float, waiting: int) -> str:
         best = best_of([e for e in done if e.reaches(self.goal)])
         if best is not None and best.fraction is not None:
             return f"Experiment {best.number} gave {100 * best.fraction:.1f} % {self.goal.target}."
-        if payments.affordable()[0] < 1:
+        if payments.affordable()[0] < 1 and not waiting:
             return f"The {self.goal.experiments} experiments are made."
         if left_s <= 0:
             return f"The time of {self.goal.wall_hours:g} h is over."
-        last = [e for e in done if e.result is not None][-self.goal.experiments :]
+        last = [e for e in done if e.result is not None]
         if len(last) >= 3 and all(e.reading is None for e in last[-3:]):
             return f"Three samples in a row gave no pattern; the last: {last[-1].failure}."
         return ""
@@ -223,11 +227,12 @@ class SynthesisCampaign:
         count = min(free, payments.affordable()[0])
         phase = site.structures_of(self.goal.target)[0]
         earlier = Counter(e.recipe.digest() for e in done)
+        under_way = {e.recipe.digest() for e in done if e.result is None}
         chosen: list[tuple[EvaluationRequest, str, Mapping[str, Quantity], str]] = []
         for recipe in chooser.ask(SPARE * count):
             if len(chosen) == count:
                 break
-            if not allowed(recipe, site):
+            if recipe.digest() in under_way or not allowed(recipe, site):
                 continue
             request = EvaluationRequest(
                 candidate_id=self.goal.target,

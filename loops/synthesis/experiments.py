@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...tools.core.synthesis import Identification, Recipe, SynthesisGoal
-from ...tools.lab.evaluator import TARGET_FRACTION, LabEvaluator, Reading
+from ...tools.lab.evaluator import PRESENT, TARGET_FRACTION, LabEvaluator, Reading
 from ...tools.lab.recipes.balance import balance
 from ...tools.lab.recipes.outcomes import Outcome
 from ...tools.lab.station import Result
 from ..ledger import EvaluationRow, Ledger
 
-SEEN = 0.5
-"""Probability from which on a phase is told to who chooses the next recipe."""
 UNKNOWN = 0.5
 """Probability of unknown phases from which on a sample is not called pure."""
 
@@ -77,7 +75,7 @@ class Experiment:
         crystalline = 1.0 - (found.amorphous_fraction or 0.0)
         weights: dict[str, float] = {}
         for phase in found.phases:
-            if phase.probability >= SEEN:
+            if phase.probability >= PRESENT:
                 weights[phase.formula] = weights.get(phase.formula, 0.0) + crystalline * phase.weight_fraction
         return Outcome(recipe=self.recipe, weight_fractions={k: min(v, 1.0) for k, v in weights.items()})
 

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from ...tools.core.synthesis import CU_K_ALPHA_1_A, SynthesisGoal
 from ...tools.core.types import Frozen, canonical_json
 from ...tools.lab.diffraction.reflections import reflections
-from ...tools.lab.evaluator import LabEvaluator
+from ...tools.lab.evaluator import PRESENT, LabEvaluator
 from ...tools.lab.recipes.pairs import PairBook, PairSeen
 from ..chronometer import active_seconds
 from ..files import write_bytes
@@ -282,7 +282,7 @@ def pattern_chart(record: SynthesisRecord, one: Experiment) -> Markup | None:
     angles, counts, model = (np.array(v) for v in (drawn.two_theta_deg, drawn.counts, drawn.model))
     keep = _peaks_kept(counts)
     height = float(max(counts.max(), 1.0))
-    listed = [p for p in one.reading.identification.phases if p.probability >= 0.5][:4]
+    listed = [p for p in one.reading.identification.phases if p.probability >= PRESENT][:4]
     below = 0.28 + 0.07 * len(listed)
     frame = svg.Frame(
         f"Powder pattern of experiment {one.number}",

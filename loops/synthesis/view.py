@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ...tools.core.synthesis import SynthesisGoal
-from ...tools.lab.evaluator import LabEvaluator
+from ...tools.lab.evaluator import PRESENT, LabEvaluator
 from ...tools.lab.station import Told
 from ..view import View
-from .experiments import Experiment, conditions_of
+from .experiments import UNKNOWN, Experiment, conditions_of
 
 STALE_S = 30.0
 """Age from which on what the station told is not shown as the present."""
@@ -99,10 +99,10 @@ def phases_of(one: Experiment) -> str:
     if found is None:
         return ""
     rest = 1.0 - (found.amorphous_fraction or 0.0)
-    parts = [f"{p.formula} {100 * rest * p.weight_fraction:.0f} %" for p in found.phases if p.probability >= 0.5]
+    parts = [f"{p.formula} {100 * rest * p.weight_fraction:.0f} %" for p in found.phases if p.probability >= PRESENT]
     if found.amorphous_fraction and found.amorphous_fraction >= 0.01:
         parts.append(f"glass {100 * found.amorphous_fraction:.0f} %")
-    if found.unknown_probability >= 0.5:
+    if found.unknown_probability >= UNKNOWN:
         parts.append("something unknown")
     return ", ".join(parts) or "no crystal"
 
@@ -125,6 +125,4 @@ def instruments(told: Told) -> list[tuple[str, str]]:
         rows.append((beat.instrument, ", ".join(words)))
     if told.stop is not None:
         rows.append(("stop", f"latched: {told.stop.reason}"))
-    if told.trouble:
-        rows.append(("trouble", told.trouble))
     return rows

@@ -166,7 +166,7 @@ class Asks(Protocol):
     """An evaluator that can say what a person has to settle."""
 
     def question(self, key: str) -> str:
-        """What is asked about a key of state CANNOT_KNOW, with the answers and the command that gives them."""
+        """What is asked about a key, with the answers and the command that gives them; empty where nothing is."""
         ...
 
 

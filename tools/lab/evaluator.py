@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -28,12 +28,19 @@ from .instrument import Question
 from .recipes.formulas import amounts_of, same_ratios
 from .settings import LaboratorySettings
 from .site import FILE, Site, read_site
-from .station import MAX_FILE_BYTES, Order, Result, Station, Told
+from .station import MAX_FILE_BYTES, PATIENCE_S, Order, Result, Station, Told
 
 REVISION: Final = 1
 """Raised whenever a change of this code changes what a key stands for."""
 STARTING_S: Final = 60.0
+MAX_STARTS, STARTS_IN_S = 5, 300.0
+"""A station that ends more often than this in so many seconds will not do better the next time."""
+PRESENT: Final = 0.5
+"""Probability from which on a phase counts as there."""
 TARGET_FRACTION: Final = "target_fraction"
+
+
+Kept = TypeVar("Kept", bound=Frozen)
 
 
 class Reading(Frozen):
@@ -56,6 +63,8 @@ class LabEvaluator:
     properties = frozenset({TARGET_FRACTION})
     cores = 0
     """A sample takes no processor."""
+    wall_limit_s = PATIENCE_S
+    """Of one step at the bench; a sample that has begun is brought to its end, whatever the budget of time says."""
 
     def __init__(self, root: Path, settings: LaboratorySettings | None = None) -> None:
         self._settings = settings or LaboratorySettings()
@@ -63,15 +72,19 @@ class LabEvaluator:
         own = self._settings.directory
         self.site_folder = Path(own).resolve() if own else (root.parent / "twin").resolve()
         self._site: Site | None = None
+        self._starts: list[float] = []
+
+    def found(self) -> None:
+        """Found the twin inside the campaign, where no laboratory is named and none was founded. Raises LabError."""
+        if not self._settings.directory and not (self.site_folder / FILE).exists():
+            from .twin.founding import found
+
+            found(self.site_folder, self._settings.twin_seed, self._settings.twin_speed).stop()
 
     @property
     def site(self) -> Site:
-        """The laboratory; a twin inside the campaign is founded at the first look. Raises LabError."""
+        """The laboratory. Raises LabError where there is none."""
         if self._site is None:
-            if not self._settings.directory and not (self.site_folder / FILE).exists():
-                from .twin.founding import found
-
-                found(self.site_folder, self._settings.twin_seed, self._settings.twin_speed).stop()
             self._site = read_site(self.site_folder)
         return self._site
 
@@ -85,11 +98,6 @@ class LabEvaluator:
         """What it is, in words."""
         kind = "simulated solid-state synthesis (twin)" if self.site.simulated else "solid-state synthesis"
         return f"{kind} and X-ray powder diffraction, {self.site.name}"
-
-    @property
-    def wall_limit_s(self) -> float:
-        """See `Evaluator.wall_limit_s`."""
-        return self._settings.wall_limit_s
 
     def available(self) -> str | None:
         """None when a laboratory is described, or a twin can be founded."""
@@ -143,7 +151,7 @@ class LabEvaluator:
                     write_whole(path, Order(key=key, sample=sample_of(key), recipe=recipe).model_dump_json())
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(self.folder / "station.json", Station(site=str(self.site_folder)).model_dump_json())
-            self._start()
+            self.attend()
         except OSError as error:
             raise EvaluationError(
                 f"Cannot write orders to {self.folder}: {error.strerror or error}.", "Free space or fix permissions."
@@ -155,10 +163,12 @@ class LabEvaluator:
             return JobStatus.DONE
         if not self._file("orders", key).exists():
             return JobStatus.NEVER_SEEN
+        if not self.working():
+            return JobStatus.DEAD
         told = self.told()
         if told is not None and (told.stop is not None or self._asked(key, told) is not None):
             return JobStatus.CANNOT_KNOW
-        return JobStatus.RUNNING if self.working() else JobStatus.DEAD
+        return JobStatus.RUNNING
 
     def question(self, key: str) -> str:
         """What a person has to say about a key, with the command that says it; empty where nothing is asked."""
@@ -208,10 +218,7 @@ class LabEvaluator:
 
     def result(self, key: str) -> Result | None:
         """Everything that is known of a finished sample."""
-        try:
-            return Result.model_validate_json(self._file("results", key).read_bytes()[:MAX_FILE_BYTES])
-        except FileNotFoundError:
-            return None
+        return _read(Result, self._file("results", key))
 
     def identified(self, key: str) -> Identification | None:
         """What the pattern of a finished sample says; None without one."""
@@ -233,18 +240,18 @@ class LabEvaluator:
             path.parent.mkdir(parents=True, exist_ok=True)
             found, drawn = identify_and_draw(result.pattern, self.site.phases_of(elements))
             write_whole(path, Reading(identification=found, drawn=drawn).model_dump_json())
-        return Reading.model_validate_json(path.read_bytes()[:MAX_FILE_BYTES])
+        return _read(Reading, path)
 
     def order(self, key: str) -> Order:
         """What was asked for."""
-        return Order.model_validate_json(self._file("orders", key).read_bytes()[:MAX_FILE_BYTES])
+        order = _read(Order, self._file("orders", key))
+        if order is None:
+            raise EvaluationError(f"Nobody ordered sample {sample_of(key)}.", "Look into the folder 'orders'.")
+        return order
 
     def told(self) -> Told | None:
         """What the station saw last."""
-        try:
-            return Told.model_validate_json((self.folder / "state.json").read_bytes()[:MAX_FILE_BYTES])
-        except FileNotFoundError:
-            return None
+        return _read(Told, self.folder / "state.json")
 
     def working(self) -> bool:
         """Whether the station's process runs."""
@@ -257,10 +264,24 @@ class LabEvaluator:
             return True
         return False
 
-    def _start(self) -> None:
-        """Start the station's process where none runs; it has its folder when this returns."""
-        if self.working():
+    def attend(self) -> None:
+        """Start the station's process where none runs and an order is open; it has its folder when this returns.
+
+        Raises:
+            EvaluationError: it does not start, or ends again and again.
+        """
+        done = {path.name for path in (self.folder / "results").glob("*.json")}
+        if self.working() or {path.name for path in (self.folder / "orders").glob("*.json")} <= done:
             return
+        now = time.monotonic()
+        self._starts = [at for at in self._starts if now - at < STARTS_IN_S] + [now]
+        if len(self._starts) > MAX_STARTS:
+            raise EvaluationError(
+                f"The laboratory's station ended {MAX_STARTS} times: {self._last_words()}.",
+                f"Its log is {self.folder / 'log.txt'}; then `lodestone resume`: no sample is lost.",
+            )
+        # What an earlier one saw is no longer so.
+        (self.folder / "state.json").unlink(missing_ok=True)
         with open(self.folder / "log.txt", "ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "lodestone.tools.lab.station", str(self.folder)],
@@ -271,14 +292,17 @@ class LabEvaluator:
             )
         deadline = time.monotonic() + STARTING_S
         while not self.working():
-            if process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() or time.monotonic() > deadline:
                 process.kill()
-                tail = (self.folder / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
                 raise EvaluationError(
-                    f"The laboratory's station did not start: {' '.join(tail) or 'no message'}.",
+                    f"The laboratory's station did not start: {self._last_words()}.",
                     f"Its log is {self.folder / 'log.txt'}.",
                 )
             time.sleep(0.05)
+
+    def _last_words(self) -> str:
+        lines = (self.folder / "log.txt").read_text(errors="replace").strip().splitlines()
+        return lines[-1][:300].rstrip(".") if lines else "no message"
 
     def _asked(self, key: str, told: Told) -> Question | None:
         return next((q for q in told.questions if q.sample == sample_of(key)), None)
@@ -295,14 +319,28 @@ def sample_of(key: str) -> str:
 def target_fraction(found: Identification, target: str) -> tuple[float, float]:
     """Weight fraction of a target in the whole sample, glass included, and its standard deviation.
 
-    A phase counts as far as it is there at all: its fraction is weighed by its probability.
+    Its phases count where they are rather there than not; whatever else was fitted counts against it.
     """
     wanted = same_ratios(target)
-    mine = [p for p in found.phases if same_ratios(p.formula) == wanted]
+    mine = [p for p in found.phases if p.probability >= PRESENT and same_ratios(p.formula) == wanted]
     crystalline = 1.0 - (found.amorphous_fraction or 0.0)
-    fraction = crystalline * sum(p.weight_fraction * p.probability for p in mine)
+    fraction = crystalline * sum(p.weight_fraction for p in mine)
     spread = crystalline * sum(p.uncertainty**2 for p in mine) ** 0.5
     return min(max(fraction, 0.0), 1.0), spread
+
+
+def _read(kind: type[Kept], path: Path) -> Kept | None:
+    """One of the laboratory's files; None where it is not there. Raises EvaluationError where it cannot be read."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise EvaluationError(f"{path} has more than {MAX_FILE_BYTES} bytes.", "It was not written by Lodestone.")
+        return kind.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError as error:
+        raise EvaluationError(
+            f"{path} cannot be read: {error.errors()[0]['msg']}.", "Restore it from a copy, or move it away."
+        ) from error
 
 
 def _recipe(request: EvaluationRequest) -> Recipe:

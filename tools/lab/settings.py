@@ -14,8 +14,6 @@ class LaboratorySettings(Frozen):
     """Folder of the laboratory (docs/laboratory.md); empty: a twin inside the campaign."""
     experiments: int = Field(default=20, ge=1, le=10_000)
     """Samples where a request gives no number."""
-    wall_limit_s: float = Field(default=14 * 86_400.0, gt=0.0)
-    """Longest time that a sample is expected to take; reserved for it."""
     twin_seed: int = Field(default=0, ge=0, lt=2**31)
     """Of the twin inside the campaign: another seed is another chemistry of reaction rates."""
     twin_speed: float = Field(default=20_000.0, gt=0.0, le=1e6)

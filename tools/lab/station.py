@@ -37,6 +37,7 @@ TRACE_S = 0.05
 """Wall time between two points of a temperature trace, at least."""
 MAX_TRACE_POINTS = 500
 PATIENCE_S = 30 * 86_400.0
+LOCKING_S = 2.0
 LINGER_S = 3.0
 """How long a station without jobs waits for the next ones."""
 MAX_FILE_BYTES = 8 * 1024 * 1024
@@ -82,8 +83,6 @@ class Told(Frozen):
     stop: Stop | None = None
     waiting: dict[str, str] = {}
     """Sample to why its next step was not done yet."""
-    trouble: str = ""
-    """Why nothing goes on at all."""
 
 
 class StationProcess:
@@ -202,9 +201,9 @@ class StationProcess:
             trace=self._traced(order),
         )
 
-    def _tell(self, trouble: str = "") -> None:
+    def _tell(self) -> None:
         now = time.time()
-        if now - self._told_s < TELL_S and not trouble:
+        if now - self._told_s < TELL_S:
             return
         self._told_s = now
         told = Told(
@@ -213,13 +212,8 @@ class StationProcess:
             questions=self._bench.questions(),
             stop=self._bench.stop(),
             waiting={k: v for k, v in self._bench.refusals.items() if v},
-            trouble=trouble,
         )
         write_whole(self._folder / "state.json", told.model_dump_json())
-
-    def give_up(self, error: LodestoneError) -> None:
-        """Say why nothing goes on."""
-        self._tell(str(error))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -229,25 +223,36 @@ def main(arguments: list[str] | None = None) -> int:
     folder: Path = parser.parse_args(arguments).folder
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with open(folder / "lock", "ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _locked(lock.fileno()):
             return 0
         told = Station.model_validate_json((folder / "station.json").read_bytes()[:MAX_FILE_BYTES])
-        site_folder = Path(told.site)
-        site = read_site(site_folder)
-        twin = _twin(site, site_folder)
-        station = StationProcess(folder, site)
         try:
-            station.run()
+            site = read_site(Path(told.site))
+            twin = _twin(site, Path(told.site))
+            try:
+                StationProcess(folder, site).run()
+            finally:
+                if twin is not None:
+                    twin.stop()
         except LodestoneError as error:
-            station.give_up(error)
             print(error, file=sys.stderr)
             return error.exit_code
-        finally:
-            if twin is not None:
-                twin.stop()
     return 0
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the folder is ours. Who only looks whether somebody is here holds the lock for an instant: it is tried
+    again before another station is taken for the reason."""
+    deadline = time.monotonic() + LOCKING_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(PAUSE_S)
+        else:
+            return True
 
 
 def _twin(site: Site, folder: Path) -> Twin | None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +22,16 @@ import pytest
 from lodestone.loops.cli import main
 from lodestone.loops.ledger import Ledger
 from lodestone.loops.ledger.bookings import SAMPLES
-from lodestone.tools.core.errors import GoalError
-from lodestone.tools.core.synthesis import Recipe
-from lodestone.tools.lab.station import Order, Result
+from lodestone.tools.core.errors import EvaluationError, GoalError, LabError
+from lodestone.tools.core.synthesis import Powder, Recipe
+from lodestone.tools.core.types import JobStatus
+from lodestone.tools.lab.evaluator import LabEvaluator
+from lodestone.tools.lab.settings import LaboratorySettings
+from lodestone.tools.lab.station import Order, Result, Station
 from lodestone.tools.lab.twin.audit import audit
 from lodestone.tools.lab.twin.founding import KEY_FILE, PERSON
 from lodestone.tools.lab.twin.journal import read
+from lodestone.tools.lab.twin.world import World, apply
 
 REQUEST = "Synthesise LiCoO2, at least 30 %, in at most 4 experiments"
 SPEED = {"LODESTONE_LABORATORY__TWIN_SPEED": "40000"}
@@ -144,6 +152,14 @@ def _processes(folder: Path) -> list[int]:
     return found
 
 
+def _kill_all(folder: Path) -> None:
+    while left := _processes(folder):
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+
+
 def _heating(folder: Path) -> bool:
     try:
         told = json.loads((folder / "jobs/lab/state.json").read_text())
@@ -160,31 +176,32 @@ def test_power_loss_in_a_firing_goes_to_a_person_and_then_the_campaign_ends(
     environment = {**os.environ, "LODESTONE_LABORATORY__TWIN_SPEED": "8000"}
     first = subprocess.Popen([*command, "run", REQUEST, "--yes", "--dir", str(folder)], env=environment)
     _wait(lambda: _heating(folder), 120, "no furnace heats")
-    while left := _processes(folder):
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
-        time.sleep(0.1)
+    _kill_all(folder)
     first.wait()
+    again = subprocess.Popen([*command, "resume", str(folder)], env=environment)
+    _wait(lambda: "UNKNOWN" in _states(folder), 120, "no doubt")
+    _kill_all(folder)  # while a question is open: who has nobody at the bench cannot be answered
+    again.wait()
+    signed = ["--person", PERSON, "--key", str(folder / "twin" / KEY_FILE)]
+    assert main(["lab", "answer", str(folder), "q1", "discard", *signed]) == LabError.exit_code
+    assert f"lodestone resume {folder}" in capfd.readouterr().err
 
     second = subprocess.Popen([*command, "resume", str(folder)], env=environment)
     try:
-        _wait(lambda: "UNKNOWN" in _states(folder), 120, "no doubt")
-        capfd.readouterr()
-        assert main(["status", str(folder)]) == 0
-        said = capfd.readouterr().out
-        assert "nobody watched the firing" in said
+        _wait(lambda: _questions(folder, capfd), 120, "nobody asks again")
+        said = _wait(lambda: _asked(folder, capfd), 120, "status does not say what is asked")
         question = re.search(r"lab answer \S+ (q\w+) ANSWER", said)
         assert question is not None
-        signed = ["--person", PERSON, "--key", str(folder / "twin" / KEY_FILE)]
         assert main(["lab", "answer", str(folder), question[1], "perhaps", *signed]) != 0
-        while asked := re.findall(r"asks \((q\w+)\)", _lab_status(folder, capfd)):
-            assert main(["lab", "answer", str(folder), asked[0], "discard", *signed]) == 0
+        while asked := _questions(folder, capfd):
+            assert main(["lab", "answer", str(folder), asked[0]["id"], _seen(folder, asked[0]), *signed]) == 0
         assert second.wait(timeout=300) == 0
+        # It may have reached its goal before the answer: what was still in doubt then is collected now.
+        assert main(["resume", str(folder)]) == 0
     finally:
         second.kill()
         second.wait()
-        for pid in _processes(folder):
-            os.kill(pid, signal.SIGKILL)
+        _kill_all(folder)
     ledger = Ledger.open(folder, read_only=True)
     ledger.verify()
     rows = ledger.evaluations()
@@ -202,7 +219,120 @@ def _states(folder: Path) -> set[str]:
     return {row.state for row in Ledger.open(folder, read_only=True).evaluations()}
 
 
+def _asked(folder: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    """What `status` says, once it shows a question."""
+    capfd.readouterr()
+    assert main(["status", str(folder)]) == 0
+    said = capfd.readouterr().out
+    return said if "lab answer" in said else ""
+
+
+def _questions(folder: Path, capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    capfd.readouterr()
+    assert main(["lab", "status", str(folder), "--json"]) == 0
+    beats = json.loads(capfd.readouterr().out).values()
+    return [question for beat in beats if beat is not None for question in beat["questions"]]
+
+
+def _seen(folder: Path, question: dict[str, Any]) -> str:
+    """What a person says who throws away what nobody watched, and sees where a crucible stands."""
+    if "discard" in question["options"]:
+        return "discard"
+    world = World()
+    for event in read(folder / "twin/journal.jsonl"):
+        apply(world, event)
+    return world.vessels[question["sample"]].place
+
+
 def _lab_status(folder: Path, capfd: pytest.CaptureFixture[str]) -> str:
     capfd.readouterr()
     assert main(["lab", "status", str(folder)]) == 0
     return capfd.readouterr().out
+
+
+def test_an_emergency_stop_holds_until_a_person_clears_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "campaign"
+    command = [sys.executable, "-m", "lodestone.loops.cli"]
+    environment = {**os.environ, "LODESTONE_LABORATORY__TWIN_SPEED": "8000"}
+    run = subprocess.Popen([*command, "run", REQUEST, "--yes", "--dir", str(folder)], env=environment)
+    try:
+        _wait(lambda: _heating(folder), 120, "no furnace heats")
+        assert main(["lab", "stop", str(folder), "--reason", "smell of burning"]) == 0
+        assert run.wait(timeout=120) == LabError.exit_code
+        told = capfd.readouterr().err
+        assert "smell of burning" in told
+        assert f"lodestone lab clear {folder}" in told
+        assert "smell of burning" in _lab_status(folder, capfd)
+        assert not _heating(folder), "heaters are off"
+        assert main(["resume", str(folder)]) == LabError.exit_code, "nothing goes on before"
+        stranger = tmp_path / "stranger.pem"
+        assert main(["lab", "key", str(stranger)]) == 0
+        assert main(["lab", "clear", str(folder), "--person", PERSON, "--key", str(stranger)]) == LabError.exit_code
+        signed = ["--person", PERSON, "--key", str(folder / "twin" / KEY_FILE)]
+        assert main(["lab", "clear", str(folder), *signed]) == 0
+        assert main(["resume", str(folder)]) == 0
+    finally:
+        run.kill()
+        run.wait()
+        _kill_all(folder)
+    rows = Ledger.open(folder, read_only=True).evaluations()
+    broken = [r for r in rows if r.state == "FAILED_CHARGED" and r.observation and r.observation.failure]
+    assert any("broken off" in r.observation.failure.reason for r in broken)
+    assert {r.state for r in rows} <= {"DONE", "FAILED_CHARGED"}
+    found = audit(read(folder / "twin/journal.jsonl"), firings(folder))
+    assert (found.unsafe, found.twice) == ([], [])
+
+
+def test_a_report_moves_nothing_and_founds_nothing(
+    campaign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(campaign, copy, ignore=shutil.ignore_patterns("twin"))
+    assert main(["report", str(copy)]) == LabError.exit_code
+    assert "No laboratory in" in capsys.readouterr().err
+    assert not (copy / "twin").exists()
+
+
+def test_a_damaged_result_is_named(campaign: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(campaign, copy)
+    result = next((copy / "jobs/lab/results").glob("*.json"))
+    result.write_bytes(result.read_bytes()[:100])
+    assert main(["status", str(copy)]) == EvaluationError.exit_code
+    assert result.name in capsys.readouterr().err
+
+
+def test_a_station_that_ends_again_and_again_is_not_started_for_ever(tmp_path: Path) -> None:
+    evaluator = LabEvaluator(tmp_path / "jobs", LaboratorySettings(directory=str(tmp_path / "nowhere")))
+    recipe = Recipe(
+        template="oxide_in_air", target="MgAl2O4", powders=(Powder(formula="MgO", mass_g=1.0),), temperature_k=1300.0,
+        hold_h=1.0, ramp_k_per_min=5.0, atmosphere="air",
+    )  # fmt: skip
+    order = Order(key="k" * 40, sample="s-1", recipe=recipe)
+    (evaluator.folder / "orders").mkdir(parents=True)
+    (evaluator.folder / "orders" / f"{order.key}.json").write_text(order.model_dump_json())
+    (evaluator.folder / "station.json").write_text(Station(site=str(evaluator.site_folder)).model_dump_json())
+
+    def attend(times: int) -> None:
+        for _ in range(times):
+            evaluator.attend()
+            _wait(lambda: not evaluator.working(), 60, "a station without a laboratory works")
+
+    with pytest.raises(EvaluationError, match="No laboratory in"):
+        attend(20)
+    assert evaluator.lookup(order.key) is JobStatus.DEAD
+
+
+def test_who_looks_whether_a_station_works_does_not_keep_one_from_working(tmp_path: Path) -> None:
+    from lodestone.tools.lab.station import _locked
+
+    evaluator = LabEvaluator(tmp_path / "jobs")
+    evaluator.folder.mkdir(parents=True)
+    path = evaluator.folder / "lock"
+    with path.open("ab") as looker, path.open("ab") as station:
+        fcntl.flock(looker, fcntl.LOCK_EX)
+        threading.Timer(0.3, lambda: fcntl.flock(looker, fcntl.LOCK_UN)).start()
+        assert _locked(station.fileno())
+        assert evaluator.working()
+        with path.open("ab") as another:
+            assert not _locked(another.fileno()), "one station a folder"
