@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lodestone.tools.lab.approval import answer_subject, approve, clear_subject
-from lodestone.tools.lab.sila.definitions import limits
+from lodestone.tools.lab.definitions import limits
 from lodestone.tools.lab.twin.bounds import kind_of
 from lodestone.tools.lab.twin.guards import LABORATORY
 from lodestone.tools.lab.twin.world import INSTRUMENTS

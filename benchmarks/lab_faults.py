@@ -27,7 +27,7 @@ from lodestone.tools.lab.approval import answer_subject, approve, clear_subject
 from lodestone.tools.lab.bench import Bench, Outcome, free_slots
 from lodestone.tools.lab.instrument import ARCHIVE, Command, Question, key_of
 from lodestone.tools.lab.interlocks import Interlocks
-from lodestone.tools.lab.sila.driver import SilaInstrument
+from lodestone.tools.lab.remote import RemoteInstrument
 from lodestone.tools.lab.steps import Job, Scan
 from lodestone.tools.lab.templates import TemplateBook
 from lodestone.tools.lab.twin.audit import audit
@@ -67,7 +67,7 @@ def job(number: int, slot: str) -> Job:
 def worker(directory: Path, jobs: int) -> int:
     """The bench's process: takes jobs on as slots become free, and ends when all have their outcome."""
     instruments = {
-        a.instrument: SilaInstrument(a, DEADLINE_S, handshake_s=HANDSHAKE_S) for a in twin.addresses(directory)
+        a.instrument: RemoteInstrument(a, DEADLINE_S, handshake_s=HANDSHAKE_S) for a in twin.addresses(directory)
     }
     bench = Bench(directory / "bench", instruments, Interlocks(TemplateBook(APPROVED, PEOPLE), PEOPLE))
     while len(bench.outcomes) < jobs:
@@ -89,7 +89,7 @@ class Person:
         self._offset = 0
         self.world = World()
         self.instruments = {
-            a.instrument: SilaInstrument(a, 2.0, handshake_s=HANDSHAKE_S) for a in twin.addresses(directory)
+            a.instrument: RemoteInstrument(a, 2.0, handshake_s=HANDSHAKE_S) for a in twin.addresses(directory)
         }
         self.answers = 0
         self.clearances = 0

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lodestone.tools.core.errors import LabError
+from lodestone.tools.lab.definitions import limits
 from lodestone.tools.lab.instrument import CommandStatus, key_of, read_command
 from lodestone.tools.lab.interlocks import Interlocks
-from lodestone.tools.lab.sila.definitions import limits
-from lodestone.tools.lab.sila.driver import SilaInstrument
+from lodestone.tools.lab.remote import RemoteInstrument
 from lodestone.tools.lab.templates import TemplateBook
 from lodestone.tools.lab.twin.bounds import kind_of
 from lodestone.tools.lab.twin.local import LocalInstrument
@@ -104,7 +104,7 @@ def swapped_servers(folder: Path, tally: Tally) -> None:
         tally.asked[kind] += 1
         wrong = addresses[meant].model_copy(update={"port": addresses[found].port})
         try:
-            SilaInstrument(wrong, deadline_s=5.0).describe()
+            RemoteInstrument(wrong, deadline_s=5.0).describe()
         except LabError:
             tally.driver[kind] += 1
         else:

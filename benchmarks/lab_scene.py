@@ -14,10 +14,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from lodestone.tools.lab.address import Protocol
 from lodestone.tools.lab.approval import approve, public_hex
+from lodestone.tools.lab.definitions import COMMON, CONTROL, FEATURES, identifier
 from lodestone.tools.lab.instrument import Command, CommandStatus, key_of
 from lodestone.tools.lab.interlocks import View
-from lodestone.tools.lab.sila.definitions import COMMON, CONTROL, FEATURES, identifier
 from lodestone.tools.lab.sila.secure import connect
 from lodestone.tools.lab.templates import BUILT_IN, Approved
 from lodestone.tools.lab.twin.bounds import kind_of
@@ -142,19 +143,25 @@ class Relay:
         return getattr(self.scene.laboratory, name)
 
 
+def serve(folder: Path, relay: Relay, protocol: Protocol = "sila2", speaking: tuple[str, ...] = INSTRUMENTS) -> Servers:
+    """The twin's servers on free ports; all that are named speak one protocol, the others SiLA 2."""
+    ports = {}
+    with_ports = [socket.socket() for _ in INSTRUMENTS]
+    for name, each in zip(INSTRUMENTS, with_ports, strict=True):
+        each.bind(("127.0.0.1", 0))
+        ports[name] = each.getsockname()[1]
+    for each in with_ports:
+        each.close()
+    protocols = dict.fromkeys(speaking, protocol)
+    return Servers(relay, folder / "identities", ports, protocols=protocols)  # type: ignore[arg-type]
+
+
 class Wire:
     """Bare gRPC messages to the twin's servers."""
 
     def __init__(self, folder: Path, relay: Relay) -> None:
-        ports = {}
-        with_ports = [socket.socket() for _ in INSTRUMENTS]
-        for name, each in zip(INSTRUMENTS, with_ports, strict=True):
-            each.bind(("127.0.0.1", 0))
-            ports[name] = each.getsockname()[1]
-        for each in with_ports:
-            each.close()
-        self.servers = Servers(relay, folder / "identities", ports)  # type: ignore[arg-type]
-        self.clients = {a.instrument: connect(a, 10.0) for a in self.servers.addresses}
+        self.servers = serve(folder, relay)
+        self.clients = {a.instrument: connect(a, 10.0, 10.0) for a in self.servers.addresses}
 
     def say(self, case: Case, key: str, issued_at_s: float) -> CommandStatus | str | None:
         """The status that came back, what the wire said instead, or None where the message cannot be written."""

@@ -216,6 +216,10 @@ def _add_lab(commands: Any) -> None:
             action.add_argument(
                 "--speed", type=float, default=20_000.0, metavar="X", help="laboratory seconds a second"
             )
+            action.add_argument(
+                "--protocol", action="append", default=[], metavar="[INSTRUMENT=]NAME",
+                help="sila2 (default), opcua or http, of all instruments or of one; may be given again",
+            )  # fmt: skip
         if name == "answer":
             action.add_argument("question", metavar="QUESTION", help="its number, as `lab status` shows it")
             action.add_argument("answer", metavar="ANSWER", help="one of the options")

@@ -6,17 +6,20 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..tools.core.errors import LabError
+from ..tools.lab.address import Protocol
 from ..tools.lab.approval import Approval, answer_subject, approve, clear_subject, public_hex
 from ..tools.lab.instrument import Command, Heartbeat, key_of
 from ..tools.lab.interlocks import LABORATORY
-from ..tools.lab.sila.driver import SilaInstrument
+from ..tools.lab.remote import RemoteInstrument
 from ..tools.lab.site import FILE, Site, read_site
 from .commands import print_json
 
 DEADLINE_S, HANDSHAKE_S = 5.0, 15.0
+WIRES: dict[Protocol, str] = {"sila2": "SiLA 2", "opcua": "OPC UA", "http": "HTTP"}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,15 +33,21 @@ def _twin(options: argparse.Namespace) -> int:
     """Found or start a twin and serve until Ctrl-C."""
     from ..tools.lab.twin.founding import KEY_FILE, PERSON, found
 
-    twin = found(options.directory, options.seed, options.speed)
+    if options.protocol and (options.directory / FILE).exists():
+        raise LabError(
+            f"The twin in {options.directory} is founded, and what its instruments speak with it.",
+            "Start it without --protocol, or found another in a new folder.",
+        )
+    twin = found(options.directory, options.seed, options.speed, protocols=_protocols(options.protocol))
     try:
         site = read_site(options.directory)
         if options.json:
             print_json({"site": str(options.directory / FILE), "process": twin.process.pid})
         else:
-            print(f"{site.name}: {len(site.addresses)} instruments over SiLA 2, time runs {site.speed:g} times as fast")
+            print(f"{site.name}: {len(site.addresses)} instruments, time runs {site.speed:g} times as fast")
             for a in site.addresses:
-                print(f"  {a.instrument:<15} {a.host}:{a.port}  certificate {a.fingerprint[:16]}…")
+                where = f"{WIRES[a.protocol]:<7} {a.host}:{a.port}"
+                print(f"  {a.instrument:<15} {where}  certificate {a.fingerprint[:16]}…")
             print(f"Answers and clearances are signed by {PERSON} with {options.directory / KEY_FILE}.")
             print(f"Use it: [laboratory] directory = {json.dumps(str(options.directory.resolve()))}. Ctrl-C ends it.")
         twin.process.wait()
@@ -47,6 +56,23 @@ def _twin(options: argparse.Namespace) -> int:
     finally:
         twin.stop()
     return 0
+
+
+def _protocols(words: Sequence[str]) -> dict[str, Protocol]:
+    """What instruments shall speak: `http` of all of them, `furnace_1=opcua` of one; later words win."""
+    from ..tools.lab.twin.world import INSTRUMENTS
+
+    said: dict[str, Protocol] = {}
+    for word in words:
+        name, one, last = word.rpartition("=")
+        protocol = next((p for p in WIRES if p == last), None)
+        if protocol is None or (one and name not in INSTRUMENTS):
+            raise LabError(
+                f"'{word}' is no protocol of an instrument.",
+                f"Say {', '.join(WIRES)}, or INSTRUMENT=PROTOCOL for one of {', '.join(INSTRUMENTS)}.",
+            )
+        said |= dict.fromkeys([name] if one else INSTRUMENTS, protocol)
+    return said
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -131,9 +157,9 @@ def site_folder(directory: Path) -> Path:
     return directory
 
 
-def _instrument(site: Site, name: str) -> SilaInstrument:
+def _instrument(site: Site, name: str) -> RemoteInstrument:
     address = next(a for a in site.addresses if a.instrument == name)
-    return SilaInstrument(address, DEADLINE_S, handshake_s=HANDSHAKE_S, loopback_only=site.simulated)
+    return RemoteInstrument(address, DEADLINE_S, handshake_s=HANDSHAKE_S, loopback_only=site.simulated)
 
 
 def _beats(site: Site) -> dict[str, Heartbeat | None]:

@@ -101,10 +101,11 @@ class LabEvaluator:
 
     def available(self) -> str | None:
         """None when a laboratory is described, or a twin can be founded."""
-        try:
-            importlib.metadata.version("sila2")
-        except importlib.metadata.PackageNotFoundError:
-            return "Instruments speak SiLA 2: pip install 'lodestone[lab]'."
+        for package in ("cryptography", "sila2", "asyncua"):
+            try:
+                importlib.metadata.version(package)
+            except importlib.metadata.PackageNotFoundError:
+                return f"Instruments need {package}: pip install 'lodestone[lab]'."
         if self._settings.directory:
             try:
                 self.site.book()

@@ -13,11 +13,11 @@ from pydantic import Field, ValidationError, model_validator
 from ..core.errors import LabError, ToolError
 from ..core.synthesis import Phase
 from ..core.types import Frozen
+from .address import Address
 from .compounds import dangers
 from .instrument import Crucible, Name, Place
 from .recipes.energies import Compound
 from .recipes.formulas import amounts_of, same_ratios
-from .sila.secure import Address
 from .steps import Scan
 from .templates import Approved, TemplateBook
 

@@ -24,7 +24,7 @@ from .bench import Bench, free_slots, write_whole
 from .bench import Outcome as BenchOutcome
 from .instrument import Heartbeat, Key, Question, Stop
 from .interlocks import Interlocks
-from .sila.driver import SilaInstrument
+from .remote import RemoteInstrument
 from .site import Site, read_site
 from .steps import Job
 from .twin import Twin, start
@@ -96,7 +96,7 @@ class StationProcess:
     def __init__(self, folder: Path, site: Site) -> None:
         self._folder, self._site = folder, site
         instruments = {
-            a.instrument: SilaInstrument(a, DEADLINE_S, handshake_s=HANDSHAKE_S, loopback_only=site.simulated)
+            a.instrument: RemoteInstrument(a, DEADLINE_S, handshake_s=HANDSHAKE_S, loopback_only=site.simulated)
             for a in site.addresses
         }
         self._bench = Bench(folder / "bench", instruments, Interlocks(site.book(), site.people), patience_s=PATIENCE_S)
@@ -259,7 +259,7 @@ def _twin(site: Site, folder: Path) -> Twin | None:
     """A twin that nobody has started is started here, and ends with the station."""
     if not site.simulated:
         return None
-    first: Any = SilaInstrument(site.addresses[0], DEADLINE_S, handshake_s=HANDSHAKE_S)
+    first: Any = RemoteInstrument(site.addresses[0], DEADLINE_S, handshake_s=HANDSHAKE_S)
     try:
         first.describe()
     except LabError:

@@ -27,6 +27,7 @@ from lodestone.tools.core.synthesis import Powder, Recipe
 from lodestone.tools.core.types import JobStatus
 from lodestone.tools.lab.evaluator import LabEvaluator
 from lodestone.tools.lab.settings import LaboratorySettings
+from lodestone.tools.lab.site import read_site
 from lodestone.tools.lab.station import Order, Result, Station
 from lodestone.tools.lab.twin.audit import audit
 from lodestone.tools.lab.twin.founding import KEY_FILE, PERSON
@@ -88,8 +89,6 @@ def test_the_machines_did_what_the_recipes_say_and_nothing_twice(campaign: Path)
 
 
 def test_every_recipe_is_an_approved_template_with_its_fields_in_bounds(campaign: Path) -> None:
-    from lodestone.tools.lab.site import read_site
-
     book = read_site(campaign / "twin").book()
     rows = Ledger.open(campaign, read_only=True).evaluations()
     assert rows
@@ -281,6 +280,40 @@ def test_an_emergency_stop_holds_until_a_person_clears_it(tmp_path: Path, capfd:
     assert {r.state for r in rows} <= {"DONE", "FAILED_CHARGED"}
     found = audit(read(folder / "twin/journal.jsonl"), firings(folder))
     assert (found.unsafe, found.twice) == ([], [])
+
+
+def test_instruments_of_three_protocols_work_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    laboratory, folder = tmp_path / "laboratory", tmp_path / "campaign"
+    spoken = ["--protocol", "http", "--protocol", "furnace_1=opcua", "--protocol", "furnace_2=sila2"]
+    command = [sys.executable, "-m", "lodestone.loops.cli", "lab", "twin", str(laboratory), "--speed", "40000", *spoken]
+    twin = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _wait((laboratory / "site.json").exists, 120, "no laboratory was founded")
+        monkeypatch.setenv("LODESTONE_LABORATORY__DIRECTORY", str(laboratory))
+        request = "Synthesise LiCoO2, at least 30 %, in at most 2 experiments"
+        assert main(["run", request, "--yes", "--dir", str(folder)]) == 0
+        assert main(["lab", "twin", str(laboratory), "--protocol", "http"]) == LabError.exit_code
+        assert "is founded" in capfd.readouterr().err
+    finally:
+        twin.send_signal(signal.SIGINT)
+        twin.wait(timeout=30)
+        _kill_all(folder)
+    site = read_site(laboratory)
+    assert {a.protocol for a in site.addresses} == {"http", "opcua", "sila2"}
+    told = results(folder)["experiments"]
+    assert told
+    assert all(e["phases"] for e in told), "all were measured"
+    found = audit(read(laboratory / "journal.jsonl"), firings(folder))
+    assert (found.unsafe, found.twice) == ([], [])
+
+
+def test_a_protocol_that_nobody_speaks_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for words in ("ftp", "oven=http", "=http"):
+        assert main(["lab", "twin", str(tmp_path / "x"), "--protocol", words]) == LabError.exit_code
+        assert "sila2, opcua, http" in capfd.readouterr().err
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_report_moves_nothing_and_founds_nothing(

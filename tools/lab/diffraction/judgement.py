@@ -1,8 +1,8 @@
 """What a fitted mixture is worth: probabilities, peaks that nothing explains, weight fractions with their errors.
 
 The numbers of the logistic models were fitted to 300 simulated patterns of one to three phases, every second one with a
-phase withheld: `python -m benchmarks.identification --calibrate 300 --seed 1000`, whose patterns are none of those of its
-table. What is not here: the search for the mixture (`search.py`).
+phase withheld: `python -m benchmarks.identification --calibrate 300 --seed 1000`, whose patterns are not those of
+its table. What is not here: the search for the mixture (`search.py`).
 """
 
 from __future__ import annotations

@@ -1,22 +1,15 @@
-"""A connection to exactly one server: loopback by default, certificate and UUID pinned, a deadline on each call.
+"""A connection to exactly one SiLA 2 server: certificate and UUID pinned, a deadline on each call.
 
-What is not here: what is said over it (`driver.py`).
+What is not here: what is said over it (`wire.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
-import ipaddress
-import socket
-import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from ...core.errors import LabError
-from ...core.types import Frozen
-from ..instrument import Name
+from ..address import Address, check_tls
 
 if TYPE_CHECKING:
     from sila2.client import SilaClient
@@ -29,40 +22,18 @@ _RECONNECT = (
 """gRPC's own back-off grows to two minutes: a furnace that is back has to be seen before."""
 
 
-class Address(Frozen):
-    """Where a server is, and who it has to be."""
-
-    instrument: Name
-    host: str = "127.0.0.1"
-    port: int = Field(ge=1, le=65535)
-    server_id: str
-    """UUID, as in the certificate."""
-    certificate_pem: str
-    """The only certificate that the driver trusts."""
-    fingerprint: str
-    """sha256 of the certificate in hex; a second, short form of the same pin, for people to compare."""
-    token: str = Field(default="", max_length=512, repr=False)
-    """Shown with every call, where the server asks for one: `authorization: Bearer …`."""
-
-
-def connect(
-    address: Address, deadline_s: float, *, handshake_s: float | None = None, loopback_only: bool = True
-) -> SilaClient:
+def connect(address: Address, deadline_s: float, handshake_s: float) -> SilaClient:
     """Connect, or say why this is not the server that was asked for.
 
     Args:
         address: with the pins.
         deadline_s: of every call.
-        handshake_s: of every step of the handshake, in which feature definitions are compiled; as `deadline_s` if None.
-        loopback_only: refuse addresses outside this machine.
+        handshake_s: of every step of the handshake, in which feature definitions are compiled.
 
     Raises:
-        LabError: not reachable, not loopback, another certificate or another UUID.
+        LabError: not reachable, another certificate or another UUID.
     """
-    if loopback_only and not ipaddress.ip_address(address.host).is_loopback:
-        raise LabError(f"{address.host} is not this machine", "Allow remote instruments in the settings.")
-    handshake_s = deadline_s if handshake_s is None else handshake_s
-    _check_certificate(address, handshake_s)
+    check_tls(address, handshake_s, "h2")
     from sila2.framework import SilaConnectionError, SilaError
 
     try:
@@ -77,45 +48,16 @@ def connect(
         client.deadline.seconds = deadline_s
     except (SilaConnectionError, SilaError, RuntimeError, OSError) as error:
         raise LabError(
-            f"{address.instrument} at {address.host}:{address.port} is no SiLA server of ours: {error}",
+            f"{address.instrument} at {address.place} is no SiLA server of ours: {error}",
             "Look whether it runs, and which version.",
         ) from error
     if found != address.server_id:
         client.close()
         raise LabError(
-            f"the server at {address.host}:{address.port} is {found}, not {address.server_id}",
+            f"the server at {address.place} is {found}, not {address.server_id}",
             "Find out who answers there before anything is moved.",
         )
     return client
-
-
-def _check_certificate(address: Address, deadline_s: float) -> None:
-    """Compare what the server shows with what was pinned, before a word is said.
-
-    gRPC trusts the pinned certificate alone as well; this look tells a foreign server from one that is down.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    try:
-        with (
-            socket.create_connection((address.host, address.port), timeout=deadline_s) as plain,
-            context.wrap_socket(plain) as wrapped,
-        ):
-            shown = wrapped.getpeercert(binary_form=True)
-    except OSError as error:
-        raise LabError(
-            f"{address.instrument} at {address.host}:{address.port} does not answer: {error}", "Is it switched on?"
-        ) from error
-    fingerprint = hashlib.sha256(shown or b"").hexdigest()
-    pinned = hashlib.sha256(ssl.PEM_cert_to_DER_cert(address.certificate_pem)).hexdigest()
-    if fingerprint != address.fingerprint or pinned != address.fingerprint:
-        raise LabError(
-            f"the server at {address.host}:{address.port} shows the certificate {fingerprint[:16]}…, "
-            f"pinned for {address.instrument} is {address.fingerprint[:16]}…",
-            "Find out who answers there before anything is moved.",
-        )
 
 
 def _client_class() -> Any:

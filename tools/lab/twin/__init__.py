@@ -20,7 +20,7 @@ from pydantic import Field
 
 from ...core.errors import LabError
 from ...core.types import Frozen
-from ..sila.secure import Address
+from ..address import Address, Protocol
 from ..templates import Approved
 from .faults import Faults
 from .world import INSTRUMENTS
@@ -38,6 +38,8 @@ class Settings(Frozen):
     """When the laboratory began, seconds since 1970."""
     host: str = "127.0.0.1"
     ports: dict[str, int]
+    protocols: dict[str, Protocol] = {}
+    """Instrument to what it speaks; SiLA 2 where nothing is said."""
     faults: Faults = Faults()
     people: dict[str, str] = {}
     """Who may clear stops, answer questions and approve templates: name to Ed25519 public key in hex."""

@@ -54,7 +54,7 @@ def _serve(directory: Path, swapped: tuple[str, str] | None) -> int:
         settings.faults,
         Rules(watchdog_s=settings.watchdog_s),
     )
-    servers = Servers(laboratory, directory / "identities", settings.ports, settings.host, swapped)
+    servers = Servers(laboratory, directory / "identities", settings.ports, settings.host, swapped, settings.protocols)
     known = Addresses(addresses=servers.addresses)
     temporary = directory / "addresses.json.new"
     temporary.touch(mode=0o600)  # it holds the tokens

@@ -1,15 +1,15 @@
 """Instruments of a twin in the same process, without a wire: for rehearsals and state machines.
 
-What is not here: everything that only a wire can do to a command (`sila/driver.py`).
+What is not here: everything that only a wire can do to a command (`remote.py`).
 """
 
 from __future__ import annotations
 
+from ..definitions import limits
 from ..instrument import Command, CommandStatus, Description, Heartbeat, Limits
-from ..sila.definitions import limits
 from .bounds import kind_of
+from .desk import VERSION, place_of
 from .laboratory import Laboratory
-from .server import VERSION, place_of
 from .world import INSTRUMENTS
 
 

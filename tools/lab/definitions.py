@@ -1,4 +1,4 @@
-"""The feature definitions, and the bounds that they give to parameters.
+"""The feature definitions, in SiLA's notation, and the bounds that they give to parameters under every protocol.
 
 What is not here: sila2 itself, which compiles them where a server or a client is made.
 """
@@ -11,7 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from ..instrument import Bound, Limits
+from .instrument import Bound, Command, Limits, Value
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -33,7 +33,7 @@ _NAMESPACE = {"s": "http://www.sila-standard.org"}
 
 def definition(feature: str) -> str:
     """The XML of a feature."""
-    return (resources.files(__package__) / "features" / f"{feature}.sila.xml").read_text(encoding="utf-8")
+    return (resources.files(__package__) / "sila" / "features" / f"{feature}.sila.xml").read_text(encoding="utf-8")
 
 
 def identifier(name: str) -> str:
@@ -61,6 +61,17 @@ def parameters(feature: str, command: str) -> tuple[str, ...]:
         if snake(_text(node, "s:Identifier")) == command:
             return tuple(snake(_text(p, "s:Identifier")) for p in node.iterfind("s:Parameter", _NAMESPACE))
     return ()
+
+
+def typed(kind: str, command: Command) -> dict[str, Value]:
+    """The envelope and the parameters of a command in the order of its definition, quantities as floating point."""
+    feature = CONTROL if command.name in COMMON else FEATURES[kind]
+    numeric = {b.name for b in limits(kind).commands[command.name] if b.minimum is not None or b.maximum is not None}
+    said: dict[str, Value] = {"key": command.key, "issued_at": float(command.issued_at_s), **command.parameters}
+    return {
+        name: float(said[name]) if name in numeric and not isinstance(said[name], str | bool) else said[name]
+        for name in parameters(feature, command.name)
+    }
 
 
 def _commands(feature: str) -> Iterator[tuple[str, tuple[Bound, ...]]]:
