@@ -48,8 +48,10 @@ lint: install
 	PYTHONPATH=.links $(BIN)/lint-imports
 
 # GPAW is compiled; on Debian and Ubuntu: apt-get install libxc-dev libopenblas-dev gcc g++ python3-dev
+# Without MPI, which its jobs do not use: it would be chosen wherever there is an mpicc, even one that cannot link.
 dft: install
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dft]'
+	printf "mpi = False\nlibraries += ['blas']\n" > $(VENV)/gpaw_siteconfig.py
+	GPAW_CONFIG=$(abspath $(VENV))/gpaw_siteconfig.py $(BIN)/pip install --quiet -c constraints.txt -e '.[dft]'
 
 # Writes constraints.txt anew from what the newest allowed versions resolve to.
 constraints:

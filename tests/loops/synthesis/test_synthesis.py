@@ -173,11 +173,13 @@ def test_power_loss_in_a_firing_goes_to_a_person_and_then_the_campaign_ends(
     folder = tmp_path / "campaign"
     command = [sys.executable, "-m", "lodestone.loops.cli"]
     environment = {**os.environ, "LODESTONE_LABORATORY__TWIN_SPEED": "8000"}
-    first = subprocess.Popen([*command, "run", REQUEST, "--yes", "--dir", str(folder)], env=environment)
+    first = subprocess.Popen(
+        [*command, "run", REQUEST, "--yes", "--dir", str(folder)], env=environment, stdout=subprocess.DEVNULL
+    )
     _wait(lambda: _heating(folder), 120, "no furnace heats")
     _kill_all(folder)
     first.wait()
-    again = subprocess.Popen([*command, "resume", str(folder)], env=environment)
+    again = subprocess.Popen([*command, "resume", str(folder)], env=environment, stdout=subprocess.DEVNULL)
     _wait(lambda: "UNKNOWN" in _states(folder), 120, "no doubt")
     _kill_all(folder)  # while a question is open: who has nobody at the bench cannot be answered
     again.wait()
@@ -185,7 +187,7 @@ def test_power_loss_in_a_firing_goes_to_a_person_and_then_the_campaign_ends(
     assert main(["lab", "answer", str(folder), "q1", "discard", *signed]) == LabError.exit_code
     assert f"lodestone resume {folder}" in capfd.readouterr().err
 
-    second = subprocess.Popen([*command, "resume", str(folder)], env=environment)
+    second = subprocess.Popen([*command, "resume", str(folder)], env=environment, stdout=subprocess.DEVNULL)
     try:
         _wait(lambda: _questions(folder, capfd), 120, "nobody asks again")
         said = _wait(lambda: _asked(folder, capfd), 120, "status does not say what is asked")
@@ -253,7 +255,9 @@ def test_an_emergency_stop_holds_until_a_person_clears_it(tmp_path: Path, capfd:
     folder = tmp_path / "campaign"
     command = [sys.executable, "-m", "lodestone.loops.cli"]
     environment = {**os.environ, "LODESTONE_LABORATORY__TWIN_SPEED": "8000"}
-    run = subprocess.Popen([*command, "run", REQUEST, "--yes", "--dir", str(folder)], env=environment)
+    run = subprocess.Popen(
+        [*command, "run", REQUEST, "--yes", "--dir", str(folder)], env=environment, stdout=subprocess.DEVNULL
+    )
     try:
         _wait(lambda: _heating(folder), 120, "no furnace heats")
         assert main(["lab", "stop", str(folder), "--reason", "smell of burning"]) == 0
