@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from benchmarks.lab_scene import APPROVED, PEOPLE, PERSON
 from lodestone.tools.core.errors import LabError
 from lodestone.tools.core.synthesis import Powder, Recipe
 from lodestone.tools.lab import twin
+from lodestone.tools.lab.address import Protocol
 from lodestone.tools.lab.approval import answer_subject, approve, clear_subject
 from lodestone.tools.lab.bench import Bench, Outcome, free_slots
 from lodestone.tools.lab.instrument import ARCHIVE, Command, Question, key_of
@@ -34,11 +37,12 @@ from lodestone.tools.lab.twin.audit import audit
 from lodestone.tools.lab.twin.faults import Faults
 from lodestone.tools.lab.twin.guards import LABORATORY
 from lodestone.tools.lab.twin.journal import read
-from lodestone.tools.lab.twin.world import RACK, World, apply
+from lodestone.tools.lab.twin.world import INSTRUMENTS, RACK, World, apply
 
 DEADLINE_S = 0.3
 HANDSHAKE_S = 10.0
 SPEED = 1e6
+PROTOCOLS: tuple[Protocol, ...] = ("sila2", "opcua", "http")
 
 
 def job(number: int, slot: str) -> Job:
@@ -251,15 +255,23 @@ def report(directory: Path, jobs: int) -> tuple[str, bool]:
 
 
 def run(
-    directory: Path, jobs: int, rate: float, crashes: float, seconds: float, kills: tuple[float, float], seed: int
+    directory: Path,
+    jobs: int,
+    rate: float,
+    crashes: float,
+    seconds: float,
+    kills: tuple[float, float],
+    seed: int,
+    protocols: Mapping[str, Protocol],
 ) -> tuple[str, bool]:
     """One part, then the audit of everything so far."""
     directory.mkdir(parents=True, exist_ok=True)
     if not (directory / "twin.json").exists():
         faults = Faults(rate=rate, crashes=crashes, seed=seed)
         twin.start(
-            directory, seed=seed, speed=SPEED, faults=faults, people=PEOPLE, templates=APPROVED, lifetime_s=900.0
-        ).stop()
+            directory, seed=seed, speed=SPEED, faults=faults, people=PEOPLE, templates=APPROVED, lifetime_s=900.0,
+            protocols=protocols,
+        ).stop()  # fmt: skip
     file = directory / "kills.json"
     before = Counter(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else Counter()
     part = Part(directory, jobs, seed=sum(before.values()) + seed)
@@ -282,6 +294,7 @@ def main() -> int:
     parser.add_argument("--bench-kill", type=float, default=400.0, help="mean number of events between its SIGKILLs")
     parser.add_argument("--twin-kill", type=float, default=1500.0, help="mean number of events between its SIGKILLs")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--mixed", action="store_true", help="two instruments of each protocol; SiLA 2 otherwise")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     logging.getLogger().addHandler(logging.NullHandler())
@@ -289,8 +302,9 @@ def main() -> int:
         return worker(options.directory, options.jobs)
     kills = (options.bench_kill, options.twin_kill)
     table, kept = run(
-        options.directory, options.jobs, options.rate, options.crashes, options.seconds, kills, options.seed
-    )
+        options.directory, options.jobs, options.rate, options.crashes, options.seconds, kills, options.seed,
+        dict(zip(INSTRUMENTS, cycle(PROTOCOLS))) if options.mixed else {},
+    )  # fmt: skip
     print(table)
     return 0 if kept else 1
 
