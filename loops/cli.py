@@ -66,6 +66,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _json_flag(run)
 
+    make = commands.add_parser("make", help="make a crystal that a campaign found, in a laboratory")
+    make.add_argument("former", type=Path, metavar="DIR", help="of the campaign that found it")
+    make.add_argument(
+        "which", nargs="?", default="", metavar="CRYSTAL", help="formula or first digits of its id (best)"
+    )
+    make.add_argument("--yes", action="store_true", help="begin without asking")
+    make.add_argument("--experiments", dest="evaluations", type=int, metavar="N", help="cap on samples")
+    make.add_argument("--purity", type=_share, metavar="P", help="weight fraction that is asked for, e.g. 0.8 or 80%%")
+    make.add_argument("--wall", metavar="TIME", help="cap on wall time, e.g. 90m, 2h, 3d")
+    make.add_argument("--seed", type=int, metavar="N", help="seed of every random choice")
+    make.add_argument("--dir", type=Path, metavar="DIR", help="campaign directory (default: campaigns/…)")
+    make.set_defaults(evaluator="lab")
+    _json_flag(make)
+
     for name, text in (
         ("status", "where a campaign stands"),
         ("resume", "go on with a stopped campaign"),
@@ -232,6 +246,14 @@ def _add_lab(commands: Any) -> None:
     action = actions.add_parser("key", help="make a person's key; prints the public half")
     action.add_argument("file", type=Path, metavar="FILE", help="for the private half; must not exist")
     _json_flag(action)
+
+
+def _share(text: str) -> float:
+    """`0.8` or `80%`."""
+    share = float(text.rstrip("% ")) / (100.0 if text.rstrip().endswith("%") else 1.0)
+    if not 0.0 < share <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is no share of a whole")
+    return share
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     if synthesis is not None:
         from .synthesis.commands import run as make
 
-        return make(options, synthesis, settings, options.dir or _free_directory(synthesis.text))
+        return make(options, synthesis, settings, options.dir or free_directory(synthesis.text))
     if options.evaluator == "lab":
         raise GoalError("The laboratory makes one named compound.", f"Write e.g. {EXAMPLE}.")
     understanding = apply_overrides(
@@ -122,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
         )
     console = _console(options)
     _show_goal(console, understanding)
-    directory = options.dir or _free_directory(understanding.goal.text)
+    directory = options.dir or free_directory(understanding.goal.text)
     options.directory = directory
     from .wiring import build_parts, choose_evaluator, choose_scout
 
@@ -235,6 +235,13 @@ def report(options: argparse.Namespace) -> int:
     else:
         print(path)
     return 0
+
+
+def make(options: argparse.Namespace) -> int:
+    """Make a computed crystal in a laboratory."""
+    from .synthesis.commands import make as make_computed
+
+    return make_computed(options)
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -409,7 +416,8 @@ def _console(options: argparse.Namespace) -> Console:
     return Console(stderr=bool(options.json), highlight=False)
 
 
-def _free_directory(text: str) -> Path:
+def free_directory(text: str) -> Path:
+    """A new folder among the campaigns, named after a request. Raises ConfigError."""
     slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-") or "campaign"
     for number in range(1, 10_000):
         directory = CAMPAIGNS / (slug if number == 1 else f"{slug}-{number}")

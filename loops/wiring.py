@@ -170,8 +170,8 @@ def build_parts(goal: GoalSpec, settings: Settings, evaluator: Evaluator, scout:
 
     if goal.laboratory is not None:
         raise ConfigError(
-            f"The goal asks for the laboratory '{goal.laboratory}', and none is connected.",
-            "Leave the laboratory out of the request; what is found can be exported (`lodestone export`).",
+            "A search computes crystals; a laboratory makes one of them afterwards.",
+            "Leave the laboratory out of the request; then `lodestone make DIR` makes what the campaign in DIR found.",
         )
     if settings.learning.when != "never" and (settings.relax.potential, settings.relax.method) != (
         "chgnet",

@@ -43,6 +43,8 @@ FRESH_S = 20.0
 """Within which a station that works has looked at every instrument again."""
 WAIT_S = 2.0
 """Between two looks at samples that wait for a person."""
+OTHERS = 4
+"""Samples in a row with enough of the target's composition, in another structure than the predicted one: it forms."""
 BATCH_G = 3.0
 """Target of one sample."""
 
@@ -70,7 +72,7 @@ class SynthesisCampaign:
         amounts_of(goal.target)
         lock = claim(directory)
         try:
-            evaluator = evaluator_of(directory, settings)
+            evaluator = evaluator_of(directory, settings, goal)
             evaluator.found()
             spaces = space_of(goal, evaluator.site)
             ledger = Ledger.create(
@@ -104,7 +106,7 @@ class SynthesisCampaign:
         try:
             ledger = Ledger.open(directory)
             ledger.verify()
-            evaluator = evaluator_of(directory, settings)
+            evaluator = evaluator_of(directory, settings, SynthesisGoal.model_validate(ledger.meta("goal")))
             if evaluator.version != (began := str(ledger.meta("evaluator_version"))):
                 raise LedgerError(
                     f"This campaign was made with laboratory code {began}; {evaluator.version} is installed now.",
@@ -216,6 +218,8 @@ class SynthesisCampaign:
         last = [e for e in done if e.result is not None]
         if len(last) >= 3 and all(e.reading is None for e in last[-3:]):
             return f"Three samples in a row gave no pattern; the last: {last[-1].failure}."
+        if len(last) >= OTHERS and all(e.in_another_form(self.goal, self.evaluator.wanted) for e in last[-OTHERS:]):
+            return f"{OTHERS} samples in a row were {self.goal.target} of another structure than the predicted one."
         return ""
 
     def _choose(
@@ -225,7 +229,8 @@ class SynthesisCampaign:
         site = self.evaluator.site
         chooser = self._chooser(done)
         count = min(free, payments.affordable()[0])
-        phase = site.structures_of(self.goal.target)[0]
+        wanted = self.evaluator.wanted
+        phase = next(p for p in site.structures_of(self.goal.target) if not wanted or p.id in wanted)
         earlier = Counter(e.recipe.digest() for e in done)
         under_way = {e.recipe.digest() for e in done if e.result is None}
         chosen: list[tuple[EvaluationRequest, str, Mapping[str, Quantity], str]] = []
@@ -258,9 +263,10 @@ class SynthesisCampaign:
         return chooser
 
 
-def evaluator_of(directory: Path, settings: Settings) -> LabEvaluator:
+def evaluator_of(directory: Path, settings: Settings, goal: SynthesisGoal) -> LabEvaluator:
     """The laboratory, with its jobs inside the campaign. Raises LabError where it cannot be used."""
-    evaluator = LabEvaluator(directory / "jobs", settings.laboratory)
+    predicted = None if goal.predicted is None else goal.predicted.phase
+    evaluator = LabEvaluator(directory / "jobs", settings.laboratory, predicted)
     missing = evaluator.available()
     if missing is not None:
         raise LabError("The laboratory cannot be used.", missing)

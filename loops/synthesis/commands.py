@@ -19,6 +19,7 @@ from ..settings import Settings, load_settings, resumed_settings
 from ..summary import SYNTHESIS
 from .campaign import SynthesisCampaign
 from .experiments import best_of
+from .predicted import goal_from, prediction_words
 from .report import read_record, results_of, write_synthesis_report
 from .view import SynthesisView, line_of
 
@@ -36,6 +37,7 @@ def show_goal(console: Console, goal: SynthesisGoal) -> None:
     purity = f"at least {100 * goal.purity:.0f} % by weight, glass counted, and nothing unknown in the pattern"
     for name, text in (
         ("make", goal.target),
+        *([("predicted", prediction_words(goal.predicted))] if goal.predicted else []),
         ("reached", purity),
         ("budget", f"{goal.experiments} experiments, {goal.wall_hours:g} h"),
         ("evaluator", "lab"),
@@ -43,6 +45,18 @@ def show_goal(console: Console, goal: SynthesisGoal) -> None:
         table.add_row(Text(name), Text(text))
     console.print(table)
     console.print()
+
+
+def make(options: argparse.Namespace) -> int:
+    """Make a crystal that another campaign computed."""
+    from ..commands import free_directory
+
+    settings = load_settings(options.config, os.environ, {})
+    if is_synthesis(options.former):
+        raise GoalError(f"{options.former} made samples; it computed no crystal.", "Name a campaign that searched.")
+    goal = goal_from(options.former, options.which, settings, options.purity)
+    directory = options.dir or free_directory(f"make {goal.target}")
+    return run(options, goal, settings, directory)
 
 
 def run(options: argparse.Namespace, goal: SynthesisGoal, settings: Settings, directory: Path) -> int:

@@ -5,11 +5,11 @@ What is not here: doing them (`campaign.py`), and showing them (`report.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ...tools.core.synthesis import Identification, Recipe, SynthesisGoal
-from ...tools.lab.evaluator import PRESENT, TARGET_FRACTION, LabEvaluator, Reading
+from ...tools.lab.evaluator import PRESENT, TARGET_FRACTION, LabEvaluator, Reading, target_fraction
 from ...tools.lab.recipes.balance import balance
 from ...tools.lab.recipes.outcomes import Outcome
 from ...tools.lab.station import Result
@@ -66,6 +66,13 @@ class Experiment:
             and fraction >= goal.purity
             and found.unknown_probability < UNKNOWN
         )
+
+    def in_another_form(self, goal: SynthesisGoal, wanted: Collection[str]) -> bool:
+        """Whether a predicted crystal's composition was made, as pure as asked for, and none of that crystal."""
+        found = self.identification
+        if found is None or not wanted or self.fraction:
+            return False
+        return target_fraction(found, goal.target)[0] >= goal.purity
 
     def outcome(self) -> Outcome | None:
         """For who learns from it; None where nothing was measured."""

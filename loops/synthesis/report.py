@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from ...tools.core.synthesis import CU_K_ALPHA_1_A, SynthesisGoal
+from ...tools.core.synthesis import CU_K_ALPHA_1_A, Phase, SynthesisGoal
 from ...tools.core.types import Frozen, canonical_json
 from ...tools.lab.diffraction.reflections import reflections
 from ...tools.lab.evaluator import PRESENT, LabEvaluator
@@ -25,6 +25,7 @@ from ..report import svg, words
 from ..report.page import formula_markup
 from ..settings import LaboratorySettings
 from .experiments import Experiment, best_of, conditions_of, experiments_of, reaction_of
+from .predicted import prediction_words
 from .view import phases_of
 
 HERE = Path(__file__).parent
@@ -102,10 +103,11 @@ def read_record(directory: Path) -> SynthesisRecord:
     ledger = Ledger.open(directory, read_only=True)
     meta = ledger.all_meta()
     settings = LaboratorySettings.model_validate(meta["settings"]["laboratory"])
-    evaluator = LabEvaluator(directory / "jobs", settings)
+    goal = SynthesisGoal.model_validate(meta["goal"])
+    evaluator = LabEvaluator(directory / "jobs", settings, None if goal.predicted is None else goal.predicted.phase)
     return SynthesisRecord(
         directory=directory,
-        goal=SynthesisGoal.model_validate(meta["goal"]),
+        goal=goal,
         meta=meta,
         evaluator=evaluator,
         experiments=experiments_of(ledger, evaluator),
@@ -209,8 +211,40 @@ def render(record: SynthesisRecord, results: SynthesisResults) -> str:
         "progress": progress_chart(record),
         "without_structure": record.meta.get("without_structure", []),
         "directory": str(record.directory),
+        "predicted": _predicted(record, best),
     }
     return environment.get_template("report.html.j2").render(context)
+
+
+def _predicted(record: SynthesisRecord, best: Experiment | None) -> tuple[str, ...]:
+    """What was predicted, and what the measurement says of it."""
+    if record.goal.predicted is None:
+        return ()
+    wanted, phase = record.evaluator.wanted, record.goal.predicted.phase
+    lines = [f"{prediction_words(record.goal.predicted)}."]
+    known = next((p for p in record.evaluator.site.phases if p.id in wanted and p.id != phase.id), None)
+    if known is not None:
+        change = (_volume(phase) / _volume(known)) ** (1 / 3) - 1
+        lines.append(
+            f"The laboratory knows this crystal as {known.id}, and looks for that; the edges of the predicted cell are "
+            f"{100 * change:+.1f} % off it."
+        )
+    found = None if best is None or best.identification is None else best.identification
+    seen = [p for p in found.phases if p.phase_id in wanted and p.probability >= PRESENT] if found else []
+    if best is not None and found is not None:
+        if seen and known is None:
+            change = 100 * seen[0].cell_change
+            lines.append(f"Experiment {best.number} made it; its edges are {change:+.1f} % off the predicted ones.")
+        elif seen:
+            lines.append(f"Experiment {best.number} made it.")
+        else:
+            lines.append("It was not seen yet: what was made of its composition has another structure, or none.")
+    return tuple(lines)
+
+
+def _volume(phase: Phase) -> float:
+    """Å3 an atom."""
+    return float(abs(np.linalg.det(np.array(phase.crystal.lattice))) / len(phase.crystal))
 
 
 def _headline(record: SynthesisRecord, best: Experiment | None) -> str:
@@ -240,7 +274,7 @@ def _shown(record: SynthesisRecord, one: Experiment) -> dict[str, Any]:
         "experiment": one,
         "reaction": reaction_of(one.recipe),
         "conditions": conditions_of(one.recipe),
-        "phases": phases_of(one),
+        "phases": phases_of(one, record.goal),
         "share": "" if one.fraction is None else f"{100 * one.fraction:.1f} ± {100 * one.spread:.1f}",
         "reaches": one.reaches(record.goal),
         "pattern": pattern_chart(record, one),
@@ -286,7 +320,7 @@ def pattern_chart(record: SynthesisRecord, one: Experiment) -> Markup | None:
     below = 0.28 + 0.07 * len(listed)
     frame = svg.Frame(
         f"Powder pattern of experiment {one.number}",
-        f"Found: {phases_of(one)}.",
+        f"Found: {phases_of(one, record.goal)}.",
         (float(angles[0]), float(angles[-1])),
         (-below * 100, 104.0),
     )

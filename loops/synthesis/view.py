@@ -90,16 +90,20 @@ def line_of(one: Experiment, goal: SynthesisGoal) -> str:
     if one.identification is None:
         return f"{head}: nothing measured, {one.failure}"
     mark = "  ✓" if one.reaches(goal) else ""
-    return f"{head}: {phases_of(one)}{mark}"
+    return f"{head}: {phases_of(one, goal)}{mark}"
 
 
-def phases_of(one: Experiment) -> str:
-    """What was found in a sample, in words."""
+def phases_of(one: Experiment, goal: SynthesisGoal) -> str:
+    """What was found in a sample, in words; by the crystal's name where only one crystal of a composition counts."""
     found = one.identification
     if found is None:
         return ""
     rest = 1.0 - (found.amorphous_fraction or 0.0)
-    parts = [f"{p.formula} {100 * rest * p.weight_fraction:.0f} %" for p in found.phases if p.probability >= PRESENT]
+    parts = [
+        f"{p.phase_id if goal.predicted else p.formula} {100 * rest * p.weight_fraction:.0f} %"
+        for p in found.phases
+        if p.probability >= PRESENT
+    ]
     if found.amorphous_fraction and found.amorphous_fraction >= 0.01:
         parts.append(f"glass {100 * found.amorphous_fraction:.0f} %")
     if found.unknown_probability >= UNKNOWN:

@@ -58,6 +58,17 @@ class Recipe(Frozen):
     """How often the product is cooled, ground and heated again as before."""
 
 
+class Prediction(Frozen):
+    """A crystal that a campaign computed, to be made."""
+
+    phase: Phase
+    origin: str
+    """The campaign and the crystal's place in it, in words."""
+    method: str
+    """What computed it."""
+    above_hull_ev_per_atom: float | None = None
+
+
 class SynthesisGoal(Frozen):
     """What a laboratory is asked to make; frozen once accepted."""
 
@@ -70,6 +81,8 @@ class SynthesisGoal(Frozen):
     """Samples that may be made, failed ones included."""
     wall_hours: float = Field(gt=0.0, le=24 * 366)
     seed: int = Field(default=0, ge=0, lt=2**31)
+    predicted: Prediction | None = None
+    """Where only this crystal counts; None: any of the composition."""
 
 
 class Pattern(Frozen):

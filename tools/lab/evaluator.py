@@ -12,19 +12,20 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from pydantic import ValidationError
 
 from ..core.errors import EvaluationError, LabError
-from ..core.synthesis import Identification, Recipe
+from ..core.synthesis import Identification, Phase, Recipe
 from ..core.types import EvaluationRequest, Failure, Frozen, JobLimits, JobStatus, Observation, Quantity, canonical_json
 from ..core.types import sha256 as digest
 from .bench import write_whole
 from .diffraction.identify import Drawn, identify_and_draw
 from .instrument import Question
+from .predicted import expecting
 from .recipes.formulas import amounts_of, same_ratios
 from .settings import LaboratorySettings
 from .site import FILE, Site, read_site
@@ -56,6 +57,7 @@ class LabEvaluator:
     Args:
         root: folder of the jobs; the station's own is `lab` in it.
         settings: of this evaluator.
+        predicted: a computed crystal that is to be made; None: any crystal of a recipe's target will do.
     """
 
     name = "lab"
@@ -66,12 +68,14 @@ class LabEvaluator:
     wall_limit_s = PATIENCE_S
     """Of one step at the bench; a sample that has begun is brought to its end, whatever the budget of time says."""
 
-    def __init__(self, root: Path, settings: LaboratorySettings | None = None) -> None:
+    def __init__(self, root: Path, settings: LaboratorySettings | None = None, predicted: Phase | None = None) -> None:
         self._settings = settings or LaboratorySettings()
         self.folder = root / "lab"
         own = self._settings.directory
         self.site_folder = Path(own).resolve() if own else (root.parent / "twin").resolve()
+        self._predicted = predicted
         self._site: Site | None = None
+        self._wanted: frozenset[str] = frozenset()
         self._starts: list[float] = []
 
     def found(self) -> None:
@@ -83,10 +87,18 @@ class LabEvaluator:
 
     @property
     def site(self) -> Site:
-        """The laboratory. Raises LabError where there is none."""
+        """The laboratory, which also looks for what is predicted. Raises LabError where there is none."""
         if self._site is None:
             self._site = read_site(self.site_folder)
+            if self._predicted is not None:
+                self._site, self._wanted = expecting(self._site, self._predicted)
         return self._site
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Ids of the phases that the predicted crystal may be found as; empty: all of the target's composition."""
+        assert self.site
+        return self._wanted
 
     @property
     def version(self) -> str:
@@ -200,7 +212,7 @@ class LabEvaluator:
         if found is None:
             failure = Failure(stage="evaluate", reason=result.reason or "no pattern was measured")
         else:
-            fraction, spread = target_fraction(found, order.recipe.target)
+            fraction, spread = target_fraction(found, order.recipe.target, self.wanted)
             values = {TARGET_FRACTION: Quantity(value=fraction, unit="1", std=spread)}
         return Observation(
             key=key,
@@ -317,13 +329,18 @@ def sample_of(key: str) -> str:
     return f"s-{key[:12]}"
 
 
-def target_fraction(found: Identification, target: str) -> tuple[float, float]:
+def target_fraction(found: Identification, target: str, wanted: Collection[str] = ()) -> tuple[float, float]:
     """Weight fraction of a target in the whole sample, glass included, and its standard deviation.
 
-    Its phases count where they are rather there than not; whatever else was fitted counts against it.
+    Its phases (of these ids, where some are given) count where they are rather there than not; whatever else was
+    fitted counts against it.
     """
-    wanted = same_ratios(target)
-    mine = [p for p in found.phases if p.probability >= PRESENT and same_ratios(p.formula) == wanted]
+    ratios = same_ratios(target)
+    mine = [
+        p
+        for p in found.phases
+        if p.probability >= PRESENT and same_ratios(p.formula) == ratios and (not wanted or p.phase_id in wanted)
+    ]
     crystalline = 1.0 - (found.amorphous_fraction or 0.0)
     fraction = crystalline * sum(p.weight_fraction for p in mine)
     spread = crystalline * sum(p.uncertainty**2 for p in mine) ** 0.5

@@ -87,6 +87,11 @@ class Site(Frozen):
         wanted = same_ratios(formula)
         return tuple(p for p in self.phases if same_ratios(p.formula) == wanted)
 
+    def has_energy(self, formula: str) -> bool:
+        """Whether a formation energy of a composition is known."""
+        wanted = same_ratios(formula)
+        return any(same_ratios(c.formula) == wanted for c in self.compounds)
+
     def crucible_for(self, template: str, powders: tuple[str, ...], gas: str, temperature_k: float) -> Crucible | None:
         """The first crucible at hand that a template allows and that these powders leave whole."""
         approved = self.book().get(template)

@@ -23,9 +23,10 @@ from lodestone.loops.cli import main
 from lodestone.loops.ledger import Ledger
 from lodestone.loops.ledger.bookings import SAMPLES
 from lodestone.tools.core.errors import EvaluationError, GoalError, LabError
-from lodestone.tools.core.synthesis import Powder, Recipe
+from lodestone.tools.core.synthesis import Phase, Powder, Prediction, Recipe, SynthesisGoal
 from lodestone.tools.core.types import JobStatus
 from lodestone.tools.lab.evaluator import LabEvaluator
+from lodestone.tools.lab.known_phases import library
 from lodestone.tools.lab.settings import LaboratorySettings
 from lodestone.tools.lab.site import read_site
 from lodestone.tools.lab.station import Order, Result, Station
@@ -284,6 +285,37 @@ def test_an_emergency_stop_holds_until_a_person_clears_it(tmp_path: Path, capfd:
     assert {r.state for r in rows} <= {"DONE", "FAILED_CHARGED"}
     found = audit(read(folder / "twin/journal.jsonl"), firings(folder))
     assert (found.unsafe, found.twice) == ([], [])
+
+
+def test_another_structure_than_the_predicted_one_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody can make ilmenite of SrTiO3: perovskite forms, is named, and samples are not spent without end."""
+    ilmenite = next(p.crystal for p in library() if p.id == "MgTiO3-ilmenite")
+    swapped = ilmenite.model_copy(update={"species": tuple("Sr" if s == "Mg" else s for s in ilmenite.species)})
+    goal = SynthesisGoal(
+        text="Make a mistake",
+        target="SrTiO3",
+        purity=0.5,
+        experiments=12,
+        wall_hours=1.0,
+        predicted=Prediction(
+            phase=Phase(id="SrTiO3-predicted", formula="SrTiO3", crystal=swapped), origin="a test", method="nobody"
+        ),
+    )
+    monkeypatch.setattr("lodestone.loops.synthesis.commands.goal_from", lambda *_: goal)
+    monkeypatch.setenv("LODESTONE_LABORATORY__TWIN_SPEED", "40000")
+    folder = tmp_path / "campaign"
+    assert main(["make", str(tmp_path / "searched"), "--yes", "--dir", str(folder)]) == 0
+    told = results(folder)
+    assert not told["reached"]
+    assert "of another structure than the predicted one" in told["stop_reason"]
+    assert len(told["experiments"]) < 12
+    assert all(e["target_fraction"] == 0.0 for e in told["experiments"] if e["phases"])
+    assert "SrTiO3-perovskite" in capsys.readouterr().out
+    assert "It was not seen yet" in (folder / "report.html").read_text()
+    assert main(["resume", str(folder)]) == 0
+    assert len(results(folder)["experiments"]) == len(told["experiments"])
 
 
 def test_instruments_of_three_protocols_work_together(
