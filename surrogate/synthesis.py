@@ -16,13 +16,14 @@ import numpy as np
 from ..tools.core.errors import ToolError
 
 FEATURES: Final = 4
-"""Temperature (100 K), log2 of hours, log2 of (1 + minutes of milling), regrinds."""
-CENTRE: Final = np.array([11.5, 4.0, 4.5, 1.0])
+"""Temperature beyond what the target is expected to want (100 K), log2 of hours, log2 of (1 + minutes of milling),
+regrinds."""
+CENTRE: Final = np.array([0.0, 4.0, 4.5, 1.0])
 """Recipe that is expected to be right before anything is known."""
 SLOPE: Final = np.array([0.33, 0.08, 0.03, 0.03])
 """Expected change of severity with each feature: a hundred kelvin are worth some four doublings of the time."""
 SLOPE_SPREAD: Final = np.array([0.08, 0.03, 0.02, 0.02])
-OFFSET_STD, TARGET_STD, SET_STD, REST_STD = 0.2, 0.7, 0.3, 0.2
+OFFSET_STD, TARGET_STD, SET_STD, REST_STD = 0.2, 0.45, 0.3, 0.2
 LENGTHS: Final = np.array([3.0, 3.0, 4.0, 2.0])
 NOISE_STD: Final = 0.08
 SATURATED_STD: Final = 0.3

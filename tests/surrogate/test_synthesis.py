@@ -12,7 +12,8 @@ from lodestone.tools.core.errors import ToolError
 
 
 def row(kelvin: float) -> np.ndarray:
-    return np.array([kelvin / 100.0, *CENTRE[1:]])
+    """A usual recipe of a target that is expected to want 1150 K."""
+    return np.array([(kelvin - 1150.0) / 100.0, *CENTRE[1:]])
 
 
 def test_before_any_outcome_the_usual_recipe_is_the_best():

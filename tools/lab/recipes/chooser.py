@@ -20,6 +20,7 @@ from .balance import Reaction
 from .energies import Compound
 from .formulas import amounts_of
 from .gases import GAS_CONSTANT, oxygen_free_energy
+from .melting import expected_k
 from .outcomes import VOLATILE_ABOVE_K, Outcome, diagnose
 from .pairs import PairBook
 from .ranking import Path, Thermodynamics, follow
@@ -66,12 +67,12 @@ class HeatModel(Protocol):
         """Probability that each of `m` recipes is neither too mild nor too harsh; conditions are `m x 4`."""
 
 
-def heat_features(conditions: Conditions) -> np.ndarray:
-    """Temperature (100 K), binary logarithms of the hours at it and of the minutes of milling (one added), regrinds."""
+def heat_features(conditions: Conditions, target: str) -> np.ndarray:
+    """Temperature beyond what a target is expected to want (100 K), binary logarithms of the hours at it and of the
+    minutes of milling (one added), regrinds."""
+    beyond = (conditions.temperature_k - expected_k(target)) / 100.0
     hours = conditions.hold_h * (1 + conditions.regrinds)
-    return np.array(
-        [conditions.temperature_k / 100.0, np.log2(hours), np.log2(1.0 + conditions.mill_min), conditions.regrinds]
-    )
+    return np.array([beyond, np.log2(hours), np.log2(1.0 + conditions.mill_min), conditions.regrinds])
 
 
 class ThermodynamicChooser:
@@ -157,7 +158,9 @@ class LearningChooser:
         self._melts.append((recipe.temperature_k, outcome.stuck, precursors))
         # A melt is a matter of temperature alone, and what lost or took up oxygen tells of the atmosphere.
         if not (outcome.stuck or diagnosis.oxygen):
-            self._heat.tell(self._space.target, precursors, heat_features(conditions), diagnosis.severity)
+            self._heat.tell(
+                self._space.target, precursors, heat_features(conditions, self._space.target), diagnosis.severity
+            )
         self._failed[precursors] = self._failed.get(precursors, 0) + 1
 
     def ask(self, n: int) -> list[Recipe]:
@@ -166,7 +169,7 @@ class LearningChooser:
             (self._space.reactions[int(self._rng.integers(len(self._space.reactions)))], self._space.draw(self._rng))
             for _ in range(POOL)
         ]
-        features = np.array([heat_features(conditions) for _, conditions in pool])
+        features = np.array([heat_features(conditions, self._space.target) for _, conditions in pool])
         heat = self._heat.chances(self._space.target, [reaction.formulas for reaction, _ in pool], features)
         paths: dict[tuple[tuple[str, ...], float, Atmosphere], Path] = {}
         scores = np.array(
@@ -198,7 +201,8 @@ class LearningChooser:
         conditions = Conditions(
             recipe.temperature_k, recipe.hold_h, recipe.atmosphere, recipe.mill_min, recipe.regrinds
         )
-        heat = float(self._heat.chances(self._space.target, [precursors], heat_features(conditions)[None, :])[0])
+        features = heat_features(conditions, recipe.target)
+        heat = float(self._heat.chances(recipe.target, [precursors], features[None, :])[0])
         path = follow(reaction, self._book, self._thermodynamics, _on_grid(recipe.temperature_k), recipe.atmosphere)
         words = [
             f"heat is right with chance {heat:.2f}",

@@ -12,6 +12,7 @@ from lodestone.tools.core.synthesis import Recipe
 from lodestone.tools.lab.recipes.balance import reactions_for
 from lodestone.tools.lab.recipes.chooser import Chooser, LearningChooser, ThermodynamicChooser, heat_features
 from lodestone.tools.lab.recipes.energies import Compound
+from lodestone.tools.lab.recipes.melting import expected_k
 from lodestone.tools.lab.recipes.outcomes import Outcome
 from lodestone.tools.lab.recipes.pairs import PairBook
 from lodestone.tools.lab.recipes.space import Conditions, RecipeSpace
@@ -134,5 +135,5 @@ def test_an_impossible_space_is_refused():
 
 
 def test_regrinding_counts_as_time():
-    one = heat_features(Conditions(1000.0, 8.0, "air", 15.0, 1))
-    assert one == pytest.approx([10.0, 4.0, 4.0, 1.0])
+    one = heat_features(Conditions(expected_k("BaTiO3") + 100.0, 8.0, "air", 15.0, 1), "BaTiO3")
+    assert one == pytest.approx([1.0, 4.0, 4.0, 1.0])
