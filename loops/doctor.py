@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ..tools.core.errors import LodestoneError
 from ..tools.core.types import Frozen
+from ..tools.lab.address import WIRES
 from .settings import Settings
 
 
@@ -36,6 +37,7 @@ def checks(settings: Settings) -> list[Check]:
         _evaluator("Quantum ESPRESSO (DFT)", "espresso", settings),
         _evaluator("ABINIT (DFT)", "abinit", settings),
         _evaluator("VASP (DFT)", "vasp", settings),
+        _laboratory(settings),
         _gpu(),
         *_models(settings),
         _prefect(settings),
@@ -102,6 +104,23 @@ def _evaluator(label: str, name: str, settings: Settings) -> Check:
     if missing is not None:
         return Check(name=label, ok=None, detail="not usable", remedy=missing)
     return Check(name=label, ok=True, detail=evaluator.method)
+
+
+def _laboratory(settings: Settings) -> Check:
+    from ..tools.lab.evaluator import LabEvaluator
+
+    label, own = "laboratory", settings.laboratory.directory
+    evaluator = LabEvaluator(Path("jobs"), settings.laboratory)
+    missing = evaluator.available()
+    if missing is not None:
+        return Check(name=label, ok=False if own else None, detail="not usable", remedy=missing)
+    if not own:
+        return Check(name=label, ok=True, detail="a twin inside the campaign: simulated, nothing is moved")
+    site = evaluator.site
+    spoken = ", ".join(sorted({WIRES[a.protocol] for a in site.addresses}))
+    kind = "simulated, " if site.simulated else ""
+    detail = f"{site.name}: {kind}{len(site.addresses)} instruments over {spoken}"
+    return Check(name=label, ok=True, detail=f"{detail}; `lodestone lab status {own}` asks them")
 
 
 def _gpu() -> Check:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..tools.core.errors import LabError
-from ..tools.lab.address import Protocol
+from ..tools.lab.address import WIRES, Protocol
 from ..tools.lab.approval import Approval, answer_subject, approve, clear_subject, public_hex
 from ..tools.lab.instrument import Command, Heartbeat, key_of
 from ..tools.lab.interlocks import LABORATORY
@@ -19,7 +19,6 @@ from ..tools.lab.site import FILE, Site, read_site
 from .commands import print_json
 
 DEADLINE_S, HANDSHAKE_S = 5.0, 15.0
-WIRES: dict[Protocol, str] = {"sila2": "SiLA 2", "opcua": "OPC UA", "http": "HTTP"}
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from benchmarks.postgres import PostgresServer
 from lodestone.loops.cli import main
 from lodestone.loops.doctor import Check, checks
 from lodestone.loops.settings import load_settings
+from lodestone.tools.lab.twin.founding import found
 
 
 def test_each_missing_capability_says_how_to_get_it() -> None:
@@ -90,3 +91,18 @@ def test_channels_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     found = row("notifications", NOTIFY__SMTP_HOST="mail.example.org", NOTIFY__MAIL_FROM="a@example.org",
                 NOTIFY__MAIL_TO='["b@example.org"]')  # fmt: skip
     assert found.detail == "webhook, mail"
+
+
+def test_a_laboratory_is_named_with_what_its_instruments_speak(tmp_path: Path) -> None:
+    def row(directory: str) -> Check:
+        settings = load_settings(None, {}, {"laboratory.directory": directory})
+        return next(c for c in checks(settings) if c.name == "laboratory")
+
+    assert "simulated" in row("").detail
+    missing = row(str(tmp_path))
+    assert missing.ok is False
+    assert "lodestone lab twin" in missing.remedy
+    found(tmp_path / "twin", protocols={"transport": "http"}).stop()
+    there = row(str(tmp_path / "twin"))
+    assert there.ok
+    assert "6 instruments over HTTP, SiLA 2" in there.detail

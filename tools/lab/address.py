@@ -18,6 +18,8 @@ from ..core.types import Frozen
 from .instrument import Name
 
 Protocol = Literal["sila2", "opcua", "http"]
+WIRES: dict[Protocol, str] = {"sila2": "SiLA 2", "opcua": "OPC UA", "http": "HTTP"}
+"""Their names for people."""
 
 
 class Address(Frozen):
